@@ -1,0 +1,24 @@
+/* agent/source/frame.h: a CAN frame as every source delivers it. */
+#pragma once
+
+#include "base/timebase.h"
+
+enum {
+	FRAME_EXTENDED = 1, /* 29-bit identifier */
+	FRAME_FD = 2,	    /* CAN FD: up to 64 bytes */
+	FRAME_REMOTE = 4,   /* remote request: len without data */
+	FRAME_ERROR = 8,    /* error frame (linux/can/error.h) */
+};
+
+enum { FRAME_DATA_MAX = 64 };
+
+struct frame {
+	int64_t t_ns; /* mono time in the agent; as logged when a log is decoded */
+	uint32_t id;  /* without flags */
+	uint16_t bus; /* index into the catalog's buses; FRAME_BUS_NONE: none of them */
+	uint8_t flags;
+	uint8_t len; /* bytes in data */
+	uint8_t data[FRAME_DATA_MAX];
+};
+
+enum { FRAME_BUS_NONE = UINT16_MAX };

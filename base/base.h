@@ -1,0 +1,29 @@
+/* base/base.h: attributes and small helpers that every file may use. */
+#pragma once
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#define must_check	      __attribute__((warn_unused_result))
+#define printf_like(fmt, arg) __attribute__((format(printf, fmt, arg)))
+#define cleanup(fn)	      __attribute__((cleanup(fn)))
+
+#define array_len(a) (sizeof(a) / sizeof((a)[0]))
+
+/* For cleanup(): frees what a pointer variable points to. */
+static inline void free_ptr(void *p)
+{
+	free(*(void **)p);
+}
+
+/* What went wrong, in words for a person: names the file, line, field or topic.
+ * Functions that read outside bytes take one; NULL is fine. */
+struct error {
+	char text[256];
+};
+
+void error_set(struct error *err, const char *fmt, ...) printf_like(2, 3);

@@ -1,0 +1,66 @@
+/* base/loop.h: an epoll loop. Its objects are embedded in the caller's; one thread per loop.
+ *
+ * Callbacks run on the thread that calls loop_run; only loop_wake_post and loop_stop may be called
+ * from other threads. Any callback may remove any object, its own too. Time is read once a turn. */
+#pragma once
+
+#include "base/timebase.h"
+
+struct loop;
+
+int loop_new(struct loop **ret, const struct timebase *tb) must_check;
+struct loop *loop_free(struct loop *l); /* NULL is fine; always returns NULL */
+/* Runs until loop_stop. Returns 0 or -errno of epoll. */
+int loop_run(struct loop *l) must_check;
+/* One turn: waits at most timeout_ms (-1: until something happens). For tests and bench. */
+int loop_turn(struct loop *l, int timeout_ms) must_check;
+void loop_stop(struct loop *l);
+/* The time read at the start of this turn. */
+struct mono_time loop_now(const struct loop *l);
+
+/* A file descriptor. events: EPOLLIN, EPOLLOUT, ... (level triggered). */
+struct loop_fd {
+	void (*cb)(struct loop_fd *f, uint32_t events);
+	void *ctx;
+	int fd;
+	struct loop *loop; /* NULL while not added */
+};
+
+int loop_fd_add(struct loop *l, struct loop_fd *f, uint32_t events) must_check;
+int loop_fd_change(struct loop_fd *f, uint32_t events) must_check;
+void loop_fd_remove(struct loop_fd *f); /* does not close; fine when not added */
+
+/* A one-shot timer; cb may set it again. */
+struct loop_timer {
+	void (*cb)(struct loop_timer *t);
+	void *ctx;
+	struct mono_time due;
+	size_t pos; /* place in the heap plus one; 0: not set */
+	struct loop *loop;
+};
+
+/* Sets or moves. Returns 0 or -ENOMEM. */
+int loop_timer_at(struct loop *l, struct loop_timer *t, struct mono_time due) must_check;
+int loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ns) must_check;
+void loop_timer_cancel(struct loop_timer *t); /* fine when not set */
+
+/* Wakes a loop from another thread (eventfd). Posts coalesce. */
+struct loop_wake {
+	void (*cb)(struct loop_wake *w);
+	void *ctx;
+	struct loop_fd io;
+};
+
+int loop_wake_add(struct loop *l, struct loop_wake *w) must_check;
+void loop_wake_post(struct loop_wake *w); /* any thread; async-signal-safe */
+void loop_wake_remove(struct loop_wake *w);
+
+/* Signals by signalfd; blocks signo in the calling thread, so add before threads start. */
+struct loop_signal {
+	void (*cb)(struct loop_signal *s, int signo);
+	void *ctx;
+	struct loop_fd io;
+};
+
+int loop_signal_add(struct loop *l, struct loop_signal *s, const int *signos, size_t n) must_check;
+void loop_signal_remove(struct loop_signal *s);

@@ -1,0 +1,84 @@
+/* base/mqtt.h: one MQTT 5 connection that keeps itself up (Eclipse Paho MQTTAsync).
+ *
+ * A fresh Paho client per connection: Paho would otherwise resend in-flight messages with topic
+ * aliases that died with the old connection. Paho's persistence is off; whoever must not lose a
+ * message keeps it until an application receipt. Reconnects with jittered exponential backoff.
+ *
+ * Paho's threads never reach the caller: events cross a bounded queue to the loop that was given,
+ * and every handler runs there. When the queue is full Paho's receive thread waits, so that a slow
+ * caller pushes back on the broker. */
+#pragma once
+
+#include "base/loop.h"
+
+struct mqtt;
+
+struct mqtt_options {
+	const char *uri; /* "mqtt://host:port"; copied, as all texts here */
+	const char *client_id;
+	const char *username; /* NULL: none */
+	const char *password;
+	int keepalive_s;
+	uint32_t session_expiry_s; /* 0: clean start; else clean start off and this expiry */
+	int backoff_min_ms, backoff_max_ms;
+	int connect_timeout_s;
+	uint16_t receive_maximum; /* QoS 1 messages the broker may have in flight to us */
+	uint32_t max_packet;	  /* largest packet that we accept; 0: no limit stated */
+	size_t queue_bytes;	  /* bound of the event queue; payloads count */
+	const char *will_topic;	  /* NULL: none */
+	const void *will_payload;
+	size_t will_len;
+};
+
+/* Borrowed for the call. */
+struct mqtt_message {
+	const char *topic;
+	const uint8_t *payload;
+	size_t len;
+	bool retained;
+};
+
+struct mqtt_handlers {
+	void (*connected)(void *ctx, bool session_present);
+	/* After a connection ended or an attempt failed. Everything in flight is undecided: its
+	 * published handler will not be called. reason is a text for the log. */
+	void (*disconnected)(void *ctx, const char *reason);
+	void (*message)(void *ctx, const struct mqtt_message *m);
+	/* PUBACK (QoS 1), or handed over (QoS 0). reason is the MQTT 5 reason code: 0x00 success,
+	 * 0x10 no matching subscriber, >= 0x80 refused. */
+	void (*published)(void *ctx, uint64_t cookie, int reason);
+	void (*subscribed)(void *ctx, const char *filter, int reason);
+};
+
+/* Starts to connect as soon as the loop runs. handlers is borrowed for m's life. */
+int mqtt_new(struct mqtt **ret, struct loop *l, const struct mqtt_options *opt,
+	     const struct mqtt_handlers *handlers, void *ctx) must_check;
+/* Disconnects (waits up to 1 s) and frees. No handler is called from here on. */
+struct mqtt *mqtt_free(struct mqtt *m);
+bool mqtt_is_connected(const struct mqtt *m);
+
+struct mqtt_publish {
+	const char *topic; /* with use_alias: aliased from its second use on, while the broker's
+			    * Topic Alias Maximum allows */
+	const void *payload;
+	size_t len;
+	int qos;
+	bool retain;
+	bool use_alias;
+	uint32_t expiry_s; /* 0: none */
+	uint64_t cookie;   /* comes back in published */
+};
+
+/* Returns 0, -ENOTCONN, -EAGAIN (too many in flight: the broker's Receive Maximum), -EMSGSIZE
+ * (above the broker's Maximum Packet Size), -ENOMEM. */
+int mqtt_publish(struct mqtt *m, const struct mqtt_publish *p) must_check;
+int mqtt_subscribe(struct mqtt *m, const char *filter, int qos) must_check;
+
+/* Counters since mqtt_new. */
+struct mqtt_stats {
+	uint64_t connects, disconnects, failed_attempts;
+	uint64_t published,
+		published_bytes; /* bytes of MQTT packets by the specification's sizes */
+	uint64_t received;
+};
+void mqtt_get_stats(const struct mqtt *m, struct mqtt_stats *ret);

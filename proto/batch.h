@@ -1,0 +1,106 @@
+/* proto/batch.h: many samples as one small message, and back.
+ *
+ * On the wire (batch.proto): an Envelope {epoch, seq, encoding, body}; the body is a Batch,
+ * deflated (zlib) unless that does not pay. Epoch and seq stay outside so that a relay can drop
+ * what it has, and refuse what it cannot read, without inflating. In the Batch, columns are grouped
+ * by CAN message: one shared column of times (delta of delta), then a column of raw integers per
+ * signal, in whichever encoding is smallest. What a column does not hold for some of the group's
+ * times (a signal collected on change, a multiplexed signal) its presence bitmap says.
+ *
+ * Times are carried in units of time_unit_ns (default 1 ms); all else is exact. */
+#pragma once
+
+#include "base/bytes.h"
+#include "proto/catalog.h"
+
+struct sample {
+	uint32_t signal; /* number in the catalog */
+	uint64_t raw;	 /* see enum signal_kind */
+};
+
+enum clock_quality { CLOCK_UNKNOWN, CLOCK_FREE_RUNNING, CLOCK_SYNCED };
+
+/* Wall time of a sample = wall_base + (its mono time - mono_base). */
+struct batch_header {
+	uint64_t epoch; /* random, minted with the outbox */
+	uint64_t seq;	/* grows by one a batch within (device, epoch, class), from 1 */
+	uint64_t boot_id;
+	int64_t wall_base_ns;
+	int64_t mono_base_ns;
+	enum clock_quality clock_quality;
+	uint64_t catalog_id;
+	uint32_t campaign;
+	uint32_t consent_epoch;
+	uint32_t time_unit_ns;
+};
+
+/* ---- writing ---- */
+
+struct batch_builder;
+enum { BATCH_FULL = 1 };
+
+/* Allocates all that adding and encoding will ever need: at most samples_max samples. cat is
+ * borrowed. Returns 0 or -ENOMEM. */
+int batch_builder_new(struct batch_builder **ret, const struct catalog *cat, size_t samples_max,
+		      uint32_t time_unit_ns) must_check;
+struct batch_builder *batch_builder_free(struct batch_builder *b);
+void batch_builder_reset(struct batch_builder *b);
+
+/* Adds samples of one message, taken at one time (mono, ns); signals in ascending order. Copies;
+ * allocates nothing. Returns 0, or BATCH_FULL with nothing added. */
+int batch_builder_add(struct batch_builder *b, uint32_t message, int64_t mono_ns,
+		      const struct sample *samples, size_t n) must_check;
+size_t batch_builder_count(const struct batch_builder *b); /* samples */
+int64_t batch_builder_first_ns(const struct batch_builder *b);
+int64_t batch_builder_last_ns(const struct batch_builder *b);
+
+/* Appends the Batch, deflated where it pays, as an envelope's body. The header's epoch and seq are
+ * not part of it. Returns 0, -ENOMEM, -EMSGSIZE (out->max). The builder is left as it was. */
+int batch_builder_encode(struct batch_builder *b, const struct batch_header *h, struct buf *out,
+			 uint32_t *ret_encoding) must_check;
+/* Appends a whole Envelope. Small: the store does it once a row has its seq. */
+int batch_envelope_encode(uint64_t epoch, uint64_t seq, uint32_t encoding, const void *body,
+			  size_t body_len, struct buf *out) must_check;
+
+/* ---- reading: bytes come from the network, all is checked ---- */
+
+enum { BATCH_INFLATED_MAX = 16 << 20, BATCH_SAMPLES_MAX = 4 << 20 };
+
+struct envelope {
+	uint64_t epoch, seq;
+	uint32_t encoding;
+	const uint8_t *body; /* borrowed from the bytes given */
+	size_t body_len;
+};
+
+/* Returns 0, or -EBADMSG with err. seq is at least 1. */
+int batch_envelope_decode(struct envelope *ret, const void *bytes, size_t len,
+			  struct error *err) must_check;
+
+struct batch; /* a decoded batch */
+
+/* One signal's samples, in the order of time. */
+struct batch_column {
+	uint32_t signal;
+	size_t n;
+	const int64_t *wall_ns;
+	const uint64_t *raw;
+};
+
+/* Inflates and parses the header of a body; needs no catalog. Returns 0; -EBADMSG with err;
+ * -ENOMEM. The epoch and seq of the header come from the envelope. */
+int batch_read(struct batch **ret, const struct envelope *e, struct error *err) must_check;
+struct batch *batch_free(struct batch *b);
+const struct batch_header *batch_get_header(const struct batch *b);
+uint64_t batch_sample_count(const struct batch *b); /* as the batch claims; checked by decoding */
+int64_t batch_first_wall_ns(const struct batch *b); /* bounds of the samples' times, as claimed */
+int64_t batch_last_wall_ns(const struct batch *b);
+
+/* Decodes all columns, or those of one signal (CATALOG_NONE: all), and calls back for each; the
+ * arrays live for the call. The callback returns 0, or an error that ends the walk and is returned.
+ * Returns 0; -EBADMSG with err (also: a signal or message that is not in cat, a count that is
+ * wrong); -ESTALE: cat is not the batch's. Nothing is called back for a batch that is bad anywhere
+ * when all columns are asked for. */
+int batch_columns(struct batch *b, const struct catalog *cat, uint32_t signal,
+		  int (*cb)(void *ctx, const struct batch_column *col), void *ctx,
+		  struct error *err) must_check;

@@ -1,0 +1,9 @@
+#include "tools/cli/cli.h"
+
+static int run(int argc, char **argv)
+{
+	(void)argc;
+	return cli_fail(EXIT_FAILED, "%s: replaced by its owner", argv[0]);
+}
+
+const struct cli_command cmd_decode = {.name = "decode", .summary = "", .help = "", .run = run};

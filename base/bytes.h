@@ -30,7 +30,7 @@ int buf_put_varint(struct buf *b, uint64_t v);
 int buf_put_fixed32(struct buf *b, uint32_t v);
 int buf_put_fixed64(struct buf *b, uint64_t v);
 int buf_printf(struct buf *b, const char *fmt, ...) printf_like(2, 3);
-/* NUL-terminates beyond len and returns the text; "" when that fails. Borrowed. */
+/* NUL-terminates beyond len and returns the text; "" after a failure. Borrowed. */
 const char *buf_text(struct buf *b);
 
 static inline uint64_t zigzag_encode(int64_t v)

@@ -35,7 +35,8 @@ struct loop_timer {
 	void (*cb)(struct loop_timer *t);
 	void *ctx;
 	struct mono_time due;
-	size_t pos; /* place in the heap plus one; 0: not set */
+	size_t pos;	/* place in the heap plus one; 0: not set */
+	uint64_t order; /* of the calls that set it: timers due together run in that order */
 	struct loop *loop;
 };
 

@@ -1,0 +1,440 @@
+#include "base/loop.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+enum { EVENTS_MAX = 64, TIMERS_FIRST_CAP = 16 };
+
+struct loop {
+	const struct timebase *tb;
+	struct mono_time now; /* of the running turn */
+	bool in_turn;
+	_Atomic bool stopping;
+	int epoll_fd;
+
+	/* The batch that is being dispatched. A removed object's events are set to NULL. */
+	struct epoll_event events[EVENTS_MAX];
+	int n_events;
+	int next_event;
+
+	/* Binary heap, the earliest first. */
+	struct loop_timer **timers;
+	size_t n_timers;
+	size_t timers_cap;
+	uint64_t timer_order;
+
+	/* A timerfd and not epoll's timeout: that one stands still during suspend. */
+	struct loop_fd timer_io;
+	struct mono_time armed; /* what timer_io is set to; 0: not set */
+	struct loop_wake stop_wake;
+};
+
+/* --- file descriptors --- */
+
+int loop_fd_add(struct loop *l, struct loop_fd *f, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = f};
+
+	assert(!f->loop);
+	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, f->fd, &ev) < 0)
+		return -errno;
+	f->loop = l;
+	return 0;
+}
+
+int loop_fd_change(struct loop_fd *f, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = f};
+
+	assert(f->loop);
+	if (epoll_ctl(f->loop->epoll_fd, EPOLL_CTL_MOD, f->fd, &ev) < 0)
+		return -errno;
+	return 0;
+}
+
+void loop_fd_remove(struct loop_fd *f)
+{
+	struct loop *l = f->loop;
+
+	if (!l)
+		return;
+	/* Fails only when the descriptor was closed before, which removed it as well. */
+	(void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, f->fd, NULL);
+	for (int i = l->next_event; i < l->n_events; i++)
+		if (l->events[i].data.ptr == f)
+			l->events[i].data.ptr = NULL;
+	f->loop = NULL;
+}
+
+/* --- timers --- */
+
+static bool is_before(const struct loop_timer *a, const struct loop_timer *b)
+{
+	if (a->due.ns != b->due.ns)
+		return a->due.ns < b->due.ns;
+	return a->order < b->order;
+}
+
+static void heap_place(struct loop *l, size_t i, struct loop_timer *t)
+{
+	l->timers[i] = t;
+	t->pos = i + 1;
+}
+
+static void heap_up(struct loop *l, size_t i, struct loop_timer *t)
+{
+	while (i > 0 && is_before(t, l->timers[(i - 1) / 2])) {
+		heap_place(l, i, l->timers[(i - 1) / 2]);
+		i = (i - 1) / 2;
+	}
+	heap_place(l, i, t);
+}
+
+static void heap_down(struct loop *l, size_t i, struct loop_timer *t)
+{
+	for (;;) {
+		size_t child = 2 * i + 1;
+
+		if (child >= l->n_timers)
+			break;
+		if (child + 1 < l->n_timers && is_before(l->timers[child + 1], l->timers[child]))
+			child++;
+		if (!is_before(l->timers[child], t))
+			break;
+		heap_place(l, i, l->timers[child]);
+		i = child;
+	}
+	heap_place(l, i, t);
+}
+
+/* Puts t at i, then wherever it belongs. */
+static void heap_settle(struct loop *l, size_t i, struct loop_timer *t)
+{
+	if (i > 0 && is_before(t, l->timers[(i - 1) / 2]))
+		heap_up(l, i, t);
+	else
+		heap_down(l, i, t);
+}
+
+static int heap_grow(struct loop *l)
+{
+	size_t cap = l->timers_cap ? l->timers_cap * 2 : TIMERS_FIRST_CAP;
+	struct loop_timer **timers;
+
+	if (l->n_timers < l->timers_cap)
+		return 0;
+	timers = realloc(l->timers, cap * sizeof(*timers));
+	if (!timers)
+		return -ENOMEM;
+	l->timers = timers;
+	l->timers_cap = cap;
+	return 0;
+}
+
+int loop_timer_at(struct loop *l, struct loop_timer *t, struct mono_time due)
+{
+	int r;
+
+	assert(t->pos == 0 || t->loop == l);
+	if (t->pos == 0) {
+		r = heap_grow(l);
+		if (r < 0)
+			return r;
+		l->n_timers++;
+		t->pos = l->n_timers;
+		t->loop = l;
+	}
+	t->due = due;
+	t->order = l->timer_order++;
+	heap_settle(l, t->pos - 1, t);
+	return 0;
+}
+
+int loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ns)
+{
+	struct mono_time due;
+
+	if (__builtin_add_overflow(loop_now(l).ns, ns, &due.ns))
+		due.ns = ns < 0 ? INT64_MIN : INT64_MAX;
+	return loop_timer_at(l, t, due);
+}
+
+void loop_timer_cancel(struct loop_timer *t)
+{
+	struct loop *l = t->loop;
+	struct loop_timer *last;
+	size_t i;
+
+	if (t->pos == 0)
+		return;
+	i = t->pos - 1;
+	last = l->timers[--l->n_timers];
+	if (last != t)
+		heap_settle(l, i, last);
+	t->pos = 0;
+	t->loop = NULL;
+}
+
+/* Runs what is due. Timers that callbacks set again for now wait for the next turn once as many
+ * have run as were set at first: descriptors get their share. */
+static void run_timers(struct loop *l)
+{
+	for (size_t budget = l->n_timers; budget > 0 && l->n_timers > 0; budget--) {
+		struct loop_timer *t = l->timers[0];
+
+		if (t->due.ns > l->now.ns)
+			break;
+		loop_timer_cancel(t);
+		t->cb(t);
+	}
+}
+
+static void timer_io_cb(struct loop_fd *f, uint32_t events)
+{
+	struct loop *l = f->ctx;
+
+	(void)events;
+	/* Never read: setting it again clears it, and it is set again before the next wait. */
+	l->armed.ns = 0;
+}
+
+/* Sets the timerfd to the earliest timer. Returns 1 when that one is due already, 0, or -errno. */
+static int arm_timer(struct loop *l)
+{
+	struct mono_time due = l->n_timers > 0 ? l->timers[0]->due : (struct mono_time){0};
+	struct itimerspec spec = {0};
+	int64_t wait;
+
+	if (l->n_timers > 0) {
+		if (due.ns <= l->now.ns)
+			return 1;
+		if (due.ns == l->armed.ns)
+			return 0;
+		wait = due.ns - l->now.ns;
+		spec.it_value.tv_sec = (time_t)(wait / NS_PER_S);
+		spec.it_value.tv_nsec = (long)(wait % NS_PER_S);
+	} else if (l->armed.ns == 0) {
+		return 0;
+	}
+	if (timerfd_settime(l->timer_io.fd, 0, &spec, NULL) < 0)
+		return -errno;
+	l->armed = due;
+	return 0;
+}
+
+/* --- wake --- */
+
+static void wake_io_cb(struct loop_fd *f, uint32_t events)
+{
+	struct loop_wake *w = f->ctx;
+	uint64_t count;
+
+	(void)events;
+	if (read(f->fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
+		w->cb(w);
+}
+
+int loop_wake_add(struct loop *l, struct loop_wake *w)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	w->io = (struct loop_fd){.cb = wake_io_cb, .ctx = w, .fd = fd};
+	r = loop_fd_add(l, &w->io, EPOLLIN);
+	if (r < 0)
+		close(fd);
+	return r;
+}
+
+void loop_wake_post(struct loop_wake *w)
+{
+	const uint64_t one = 1;
+	int saved_errno = errno;
+	ssize_t n;
+
+	if (!w->io.loop)
+		return;
+	/* EAGAIN means that the counter is full: the loop is due to wake anyway. */
+	do
+		n = write(w->io.fd, &one, sizeof(one));
+	while (n < 0 && errno == EINTR);
+	errno = saved_errno;
+}
+
+void loop_wake_remove(struct loop_wake *w)
+{
+	if (!w->io.loop)
+		return;
+	loop_fd_remove(&w->io);
+	close(w->io.fd);
+}
+
+/* --- signals --- */
+
+/* One signal an event: the callback may free s, and more signals make the descriptor ready again.
+ */
+static void signal_io_cb(struct loop_fd *f, uint32_t events)
+{
+	struct loop_signal *s = f->ctx;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(f->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		s->cb(s, (int)info.ssi_signo);
+}
+
+int loop_signal_add(struct loop *l, struct loop_signal *s, const int *signos, size_t n)
+{
+	sigset_t set;
+	int fd, r;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < n; i++)
+		if (sigaddset(&set, signos[i]) < 0)
+			return -errno;
+	r = pthread_sigmask(SIG_BLOCK, &set, NULL);
+	if (r != 0)
+		return -r;
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	s->io = (struct loop_fd){.cb = signal_io_cb, .ctx = s, .fd = fd};
+	r = loop_fd_add(l, &s->io, EPOLLIN);
+	if (r < 0)
+		close(fd);
+	return r;
+}
+
+void loop_signal_remove(struct loop_signal *s)
+{
+	if (!s->io.loop)
+		return;
+	loop_fd_remove(&s->io);
+	close(s->io.fd);
+}
+
+/* --- the loop --- */
+
+/* The wake alone makes epoll return; the flag says why. */
+static void stop_wake_cb(struct loop_wake *w)
+{
+	(void)w;
+}
+
+static int open_loop(struct loop *l)
+{
+	int r;
+
+	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (l->epoll_fd < 0)
+		return -errno;
+	l->timer_io.fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (l->timer_io.fd < 0)
+		return -errno;
+	r = loop_fd_add(l, &l->timer_io, EPOLLIN);
+	if (r < 0)
+		return r;
+	return loop_wake_add(l, &l->stop_wake);
+}
+
+int loop_new(struct loop **ret, const struct timebase *tb)
+{
+	struct loop *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return -ENOMEM;
+	l->tb = tb;
+	l->epoll_fd = -1;
+	l->timer_io = (struct loop_fd){.cb = timer_io_cb, .ctx = l, .fd = -1};
+	l->stop_wake.cb = stop_wake_cb;
+	r = open_loop(l);
+	if (r < 0) {
+		loop_free(l);
+		return r;
+	}
+	*ret = l;
+	return 0;
+}
+
+struct loop *loop_free(struct loop *l)
+{
+	if (!l)
+		return NULL;
+	assert(!l->in_turn);
+	while (l->n_timers > 0)
+		loop_timer_cancel(l->timers[l->n_timers - 1]);
+	loop_wake_remove(&l->stop_wake);
+	loop_fd_remove(&l->timer_io);
+	if (l->timer_io.fd >= 0)
+		close(l->timer_io.fd);
+	if (l->epoll_fd >= 0)
+		close(l->epoll_fd);
+	free(l->timers);
+	free(l);
+	return NULL;
+}
+
+static void run_events(struct loop *l)
+{
+	l->next_event = 0;
+	while (l->next_event < l->n_events) {
+		const struct epoll_event *ev = &l->events[l->next_event++];
+		struct loop_fd *f = ev->data.ptr;
+
+		if (f)
+			f->cb(f, ev->events);
+	}
+	l->n_events = 0;
+}
+
+int loop_turn(struct loop *l, int timeout_ms)
+{
+	int r, n;
+
+	assert(!l->in_turn);
+	l->now = timebase_mono(l->tb);
+	r = arm_timer(l);
+	if (r < 0)
+		return r;
+	n = epoll_wait(l->epoll_fd, l->events, EVENTS_MAX, r > 0 ? 0 : timeout_ms);
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	l->n_events = n < 0 ? 0 : n;
+	l->now = timebase_mono(l->tb);
+	l->in_turn = true;
+	run_events(l);
+	run_timers(l);
+	l->in_turn = false;
+	return 0;
+}
+
+int loop_run(struct loop *l)
+{
+	while (!atomic_exchange(&l->stopping, false)) {
+		int r = loop_turn(l, -1);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void loop_stop(struct loop *l)
+{
+	atomic_store(&l->stopping, true);
+	loop_wake_post(&l->stop_wake);
+}
+
+struct mono_time loop_now(const struct loop *l)
+{
+	return l->in_turn ? l->now : timebase_mono(l->tb);
+}

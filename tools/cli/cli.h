@@ -24,6 +24,10 @@ struct cli_command {
 
 extern const struct cli_command cmd_decode;
 extern const struct cli_command cmd_catalog;
+extern const struct cli_command cmd_vehicle;
+extern const struct cli_command cmd_state;
+extern const struct cli_command cmd_history;
+extern const struct cli_command cmd_tail;
 
 /* "towline: decode: ..." on stderr; returns code, so that a command ends with it. */
 int cli_fail(int code, const char *fmt, ...) printf_like(2, 3);

@@ -5,8 +5,7 @@
 #include <string.h>
 
 static const struct cli_command *const commands[] = {
-	&cmd_decode,
-	&cmd_catalog,
+	&cmd_vehicle, &cmd_state, &cmd_history, &cmd_tail, &cmd_decode, &cmd_catalog,
 };
 
 int cli_fail(int code, const char *fmt, ...)

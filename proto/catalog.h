@@ -77,7 +77,9 @@ enum {
 };
 
 /* Parses and checks everything: indices, bit positions inside the message, no circles among
- * multiplexors, UTF-8, finite factors. Returns 0; -EBADMSG with err naming the field; -ENOMEM. */
+ * multiplexors (nested at most 16 deep), UTF-8, finite factors, choices ascending; names without
+ * dots, blanks and controls, and each bus.message.signal only once. Returns 0; -EBADMSG with err
+ * naming the field; -ENOMEM. */
 int catalog_load(struct catalog **ret, const void *bytes, size_t len, struct error *err) must_check;
 int catalog_load_file(struct catalog **ret, const char *path, struct error *err) must_check;
 struct catalog *catalog_free(struct catalog *c); /* NULL is fine; always returns NULL */

@@ -1,0 +1,631 @@
+/* Catalogs: built, loaded, refused when wrong in any way that the header names. */
+#include "proto/catalog.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const BUSES[] = {"can0", "can1"};
+static const struct catalog_range RANGES[] = {{1, 3}, {7, 7}};
+static const struct catalog_choice CHOICES[] = {{-1, "reverse"}, {0, "neutral"}, {5, "fünf"}};
+
+/* A small catalog that is right, to be spoilt by each test. */
+struct draft {
+	struct catalog_message messages[3];
+	struct catalog_signal signals[6];
+	struct catalog catalog;
+};
+
+static struct catalog_signal plain(const char *name, uint32_t message, uint16_t start,
+				   uint16_t bits)
+{
+	return (struct catalog_signal){.name = name,
+				       .message = message,
+				       .start_bit = start,
+				       .bits = bits,
+				       .factor = 1,
+				       .unit = "",
+				       .comment = "",
+				       .mux = CATALOG_NONE};
+}
+
+static void draft_init(struct draft *d)
+{
+	*d = (struct draft){
+		.messages =
+			{
+				{.name = "ENGINE",
+				 .comment = "c",
+				 .id = 0x100,
+				 .bytes = 8,
+				 .n_signals = 2},
+				{.name = "GEAR",
+				 .bus = 1,
+				 .id = 0x18fef100,
+				 .extended = true,
+				 .j1939 = true,
+				 .bytes = 16,
+				 .first_signal = 2,
+				 .n_signals = 3},
+				{.name = "ENGINE",
+				 .bus = 1,
+				 .id = 0x7ff,
+				 .bytes = 8,
+				 .first_signal = 5,
+				 .n_signals = 1},
+			},
+		.signals = {plain("RPM", 0, 0, 16), plain("TEMP", 0, 23, 12),
+			    plain("MODE", 1, 0, 8), plain("GEAR", 1, 8, 8),
+			    plain("RATIO", 1, 64, 64), plain("RPM", 2, 7, 16)},
+	};
+	d->signals[0].factor = 0.25;
+	d->signals[0].offset = -40;
+	d->signals[0].unit = "1/min";
+	d->signals[1].big_endian = true;
+	d->signals[2].is_mux = true;
+	d->signals[3].kind = SIGNAL_SIGNED;
+	d->signals[3].mux = 2;
+	d->signals[3].mux_ranges = RANGES;
+	d->signals[3].n_mux_ranges = 2;
+	d->signals[3].choices = CHOICES;
+	d->signals[3].n_choices = 3;
+	d->signals[4].kind = SIGNAL_FLOAT64;
+	d->signals[5].big_endian = true;
+	d->catalog = (struct catalog){.buses = BUSES,
+				      .n_buses = 2,
+				      .messages = d->messages,
+				      .n_messages = 3,
+				      .signals = d->signals,
+				      .n_signals = 6};
+}
+
+static struct catalog *build(const struct draft *d)
+{
+	struct error err = {0};
+	struct catalog *c = NULL;
+	int r = catalog_build(&c, &d->catalog, &err);
+
+	ck_assert_msg(r == 0, "%d: %s", r, err.text);
+	return c;
+}
+
+START_TEST(what_is_built_is_what_was_described)
+{
+	struct draft d;
+	struct catalog *c, *again;
+	struct error err;
+
+	draft_init(&d);
+	c = build(&d);
+	ck_assert_uint_eq(c->n_buses, 2);
+	ck_assert_str_eq(c->buses[1], "can1");
+	ck_assert_uint_eq(c->n_messages, 3);
+	ck_assert_uint_eq(c->n_signals, 6);
+	ck_assert_str_eq(c->messages[0].comment, "c");
+	ck_assert_uint_eq(c->messages[1].id, 0x18fef100);
+	ck_assert(c->messages[1].extended && c->messages[1].j1939);
+	ck_assert_uint_eq(c->messages[1].bytes, 16);
+	ck_assert_uint_eq(c->messages[2].first_signal, 5);
+	ck_assert_str_eq(c->signals[0].unit, "1/min");
+	ck_assert_double_eq(c->signals[0].factor, 0.25);
+	ck_assert_double_eq(c->signals[0].offset, -40);
+	ck_assert_uint_eq(c->signals[0].mux, CATALOG_NONE);
+	ck_assert(c->signals[1].big_endian && c->signals[2].is_mux);
+	ck_assert_uint_eq(c->signals[3].mux, 2);
+	ck_assert_uint_eq(c->signals[3].n_mux_ranges, 2);
+	ck_assert_uint_eq(c->signals[3].mux_ranges[0].to, 3);
+	ck_assert_int_eq(c->signals[3].kind, SIGNAL_SIGNED);
+	ck_assert_str_eq(c->signals[3].choices[2].text, "fünf");
+	ck_assert_uint_eq(c->signals[5].message, 2);
+	ck_assert_int_eq(catalog_load(&again, c->bytes, c->len, &err), 0);
+	ck_assert_uint_eq(again->id, c->id);
+	ck_assert_mem_eq(again->sha256, c->sha256, 32);
+	catalog_free(again);
+	catalog_free(c);
+	ck_assert_ptr_null(catalog_free(NULL));
+}
+END_TEST
+
+START_TEST(the_name_is_the_hash_of_the_bytes)
+{
+	struct draft d;
+	struct catalog *a, *b;
+	uint64_t id = 0;
+
+	draft_init(&d);
+	a = build(&d);
+	d.signals[0].factor = 0.5;
+	b = build(&d);
+	ck_assert_uint_ne(a->id, b->id);
+	for (int i = 7; i >= 0; i--)
+		id = id << 8 | a->sha256[i];
+	ck_assert_uint_eq(id, a->id);
+	catalog_free(a);
+	catalog_free(b);
+}
+END_TEST
+
+START_TEST(an_empty_catalog_has_the_hash_of_its_two_bytes)
+{
+	/* printf '\010\001' | sha256sum */
+	static const uint8_t WANTED[4] = {0xfb, 0x8d, 0xa7, 0xeb};
+	struct catalog none = {0}, *c;
+
+	ck_assert_int_eq(catalog_build(&c, &none, NULL), 0);
+	ck_assert_uint_eq(c->len, 2);
+	ck_assert_mem_eq(c->bytes, "\010\001", 2);
+	ck_assert_mem_eq(c->sha256, WANTED, sizeof(WANTED));
+	catalog_free(c);
+}
+END_TEST
+
+START_TEST(signals_are_found_by_path)
+{
+	struct draft d;
+	struct catalog *c;
+	uint32_t n = 99;
+	char path[64];
+
+	draft_init(&d);
+	c = build(&d);
+	ck_assert_int_eq(catalog_find(c, "can0.ENGINE.RPM", &n), 0);
+	ck_assert_uint_eq(n, 0);
+	ck_assert_int_eq(catalog_find(c, "can1.ENGINE.RPM", &n), 0);
+	ck_assert_uint_eq(n, 5);
+	ck_assert_int_eq(catalog_find(c, "ENGINE.TEMP", &n), 0);
+	ck_assert_uint_eq(n, 1);
+	n = 99;
+	ck_assert_int_eq(catalog_find(c, "ENGINE.RPM", &n), -EEXIST);
+	ck_assert_int_eq(catalog_find(c, "can2.ENGINE.RPM", &n), -ENOENT);
+	ck_assert_int_eq(catalog_find(c, "can.ENGINE.RPM", &n), -ENOENT);
+	ck_assert_int_eq(catalog_find(c, "RPM", &n), -ENOENT);
+	ck_assert_int_eq(catalog_find(c, "", &n), -ENOENT);
+	ck_assert_int_eq(catalog_find(c, "...", &n), -ENOENT);
+	ck_assert_int_eq(catalog_find(c, "can0.x.ENGINE.RPM", &n), -ENOENT);
+	ck_assert_uint_eq(n, 99);
+	ck_assert_uint_eq(catalog_path(c, 3, path, sizeof(path)), 14);
+	ck_assert_str_eq(path, "can1.GEAR.GEAR");
+	ck_assert_uint_eq(catalog_path(c, 3, path, 5), 14);
+	ck_assert_str_eq(path, "can1");
+	catalog_free(c);
+}
+END_TEST
+
+START_TEST(values_follow_their_kind)
+{
+	struct catalog_signal s = plain("X", 0, 0, 64);
+	float f = -2.5f;
+	uint32_t f_bits;
+	double g = 1e300;
+	uint64_t g_bits;
+
+	ck_assert_double_eq(catalog_value(&s, UINT64_MAX), 18446744073709551616.0);
+	s.kind = SIGNAL_SIGNED;
+	s.factor = 0.5;
+	s.offset = 1;
+	ck_assert_double_eq(catalog_value(&s, UINT64_MAX), 0.5);
+	s.kind = SIGNAL_FLOAT32;
+	memcpy(&f_bits, &f, 4);
+	ck_assert_double_eq(catalog_value(&s, f_bits), -0.25);
+	s.kind = SIGNAL_FLOAT64;
+	s.offset = 0;
+	memcpy(&g_bits, &g, 8);
+	ck_assert_double_eq(catalog_value(&s, g_bits), 5e299);
+}
+END_TEST
+
+START_TEST(choices_are_found)
+{
+	struct draft d;
+	struct catalog_signal *s = &d.signals[3];
+
+	draft_init(&d);
+	ck_assert_str_eq(catalog_choice(s, UINT64_MAX), "reverse");
+	ck_assert_str_eq(catalog_choice(s, 0), "neutral");
+	ck_assert_ptr_null(catalog_choice(s, 1));
+	ck_assert_ptr_null(catalog_choice(s, 6));
+	ck_assert_ptr_null(catalog_choice(&d.signals[0], 0));
+	s->kind = SIGNAL_FLOAT32;
+	ck_assert_ptr_null(catalog_choice(s, 0));
+}
+END_TEST
+
+/* ---- what is refused ---- */
+
+static void spoil_bits_0(struct draft *d)
+{
+	d->signals[0].bits = 0;
+}
+static void spoil_bits_65(struct draft *d)
+{
+	d->signals[0].bits = 65;
+}
+static void spoil_end(struct draft *d)
+{
+	d->signals[0].start_bit = 49;
+}
+static void spoil_start(struct draft *d)
+{
+	d->signals[0].start_bit = 64;
+}
+static void spoil_start_be(struct draft *d)
+{
+	d->signals[1].start_bit = 50;
+}
+static void spoil_no_bytes(struct draft *d)
+{
+	d->messages[0].bytes = 0;
+}
+static void spoil_long(struct draft *d)
+{
+	d->messages[0].bytes = 4096;
+}
+static void spoil_bus(struct draft *d)
+{
+	d->messages[0].bus = 2;
+}
+static void spoil_id_11(struct draft *d)
+{
+	d->messages[0].id = 0x800;
+}
+static void spoil_id_29(struct draft *d)
+{
+	d->messages[1].id = 0x20000000;
+}
+static void spoil_j1939(struct draft *d)
+{
+	d->messages[0].j1939 = true;
+}
+static void spoil_factor(struct draft *d)
+{
+	d->signals[0].factor = NAN;
+}
+static void spoil_offset(struct draft *d)
+{
+	d->signals[0].offset = INFINITY;
+}
+static void spoil_max(struct draft *d)
+{
+	d->signals[0].max = -INFINITY;
+}
+static void spoil_float(struct draft *d)
+{
+	d->signals[0].kind = SIGNAL_FLOAT32;
+}
+static void spoil_kind(struct draft *d)
+{
+	d->signals[0].kind = (enum signal_kind)4;
+}
+static void spoil_name(struct draft *d)
+{
+	d->signals[0].name = "";
+}
+static void spoil_name_dot(struct draft *d)
+{
+	d->signals[0].name = "a.b";
+}
+static void spoil_name_utf8(struct draft *d)
+{
+	d->signals[0].name = "\xc0\x80";
+}
+static void spoil_message_name(struct draft *d)
+{
+	d->messages[0].name = "a b";
+}
+static void spoil_unit(struct draft *d)
+{
+	d->signals[0].unit = "\xb0"
+			     "C";
+}
+static void spoil_comment(struct draft *d)
+{
+	d->signals[0].comment = "\xed\xa0\x80";
+}
+static void spoil_twice(struct draft *d)
+{
+	d->signals[1].name = "RPM";
+}
+static void spoil_mux_plain(struct draft *d)
+{
+	d->signals[2].is_mux = false;
+}
+static void spoil_mux_ranges(struct draft *d)
+{
+	d->signals[3].n_mux_ranges = 0;
+}
+static void spoil_mux_none(struct draft *d)
+{
+	d->signals[3].mux = CATALOG_NONE;
+}
+static void spoil_mux_other(struct draft *d)
+{
+	d->signals[3].mux = 0;
+}
+static void spoil_first(struct draft *d)
+{
+	d->messages[1].first_signal = 1;
+}
+static void spoil_left(struct draft *d)
+{
+	d->messages[2].n_signals = 0;
+}
+static void spoil_message_of(struct draft *d)
+{
+	d->signals[5].message = 0;
+}
+
+static void spoil_range(struct draft *d)
+{
+	static const struct catalog_range DOWN[] = {{3, 2}};
+
+	d->signals[3].mux_ranges = DOWN;
+	d->signals[3].n_mux_ranges = 1;
+}
+
+static void spoil_circle(struct draft *d)
+{
+	d->signals[3].is_mux = true;
+	d->signals[2].mux = 3;
+	d->signals[2].mux_ranges = RANGES;
+	d->signals[2].n_mux_ranges = 1;
+}
+
+static void spoil_self(struct draft *d)
+{
+	d->signals[3].is_mux = true;
+	d->signals[3].mux = 3;
+}
+
+static void spoil_choices(struct draft *d)
+{
+	static const struct catalog_choice DOWN[] = {{1, "a"}, {1, "b"}};
+
+	d->signals[3].choices = DOWN;
+	d->signals[3].n_choices = 2;
+}
+
+static void spoil_choice_text(struct draft *d)
+{
+	static const struct catalog_choice BAD[] = {{1, "\xff"}};
+
+	d->signals[3].choices = BAD;
+	d->signals[3].n_choices = 1;
+}
+
+static const struct {
+	void (*spoil)(struct draft *d);
+	const char *says;
+} SPOILT[] = {
+	{spoil_bits_0, "message 'ENGINE' signal 'RPM': 0 bits"},
+	{spoil_bits_65, "65 bits"},
+	{spoil_end, "outside the message's 8 bytes"},
+	{spoil_start, "outside"},
+	{spoil_start_be, "signal 'TEMP'"},
+	{spoil_no_bytes, "0 bytes"},
+	{spoil_long, "4096 bytes"},
+	{spoil_bus, "bus 2 of 2"},
+	{spoil_id_11, "over 11 bits"},
+	{spoil_id_29, "over 29 bits"},
+	{spoil_j1939, "J1939"},
+	{spoil_factor, "not finite"},
+	{spoil_offset, "not finite"},
+	{spoil_max, "not finite"},
+	{spoil_float, "a float of 16 bits"},
+	{spoil_kind, "kind 4"},
+	{spoil_name, "name is empty"},
+	{spoil_name_dot, "dots"},
+	{spoil_name_utf8, "UTF-8"},
+	{spoil_message_name, "message 'a b'"},
+	{spoil_unit, "unit is not UTF-8"},
+	{spoil_comment, "comment is not UTF-8"},
+	{spoil_twice, "twice"},
+	{spoil_mux_plain, "'MODE' is not a multiplexor"},
+	{spoil_mux_ranges, "without ranges"},
+	{spoil_mux_none, "ranges without"},
+	{spoil_mux_other, "of another message"},
+	{spoil_first, "do not follow"},
+	{spoil_left, "1 signals without a message"},
+	{spoil_message_of, "of another message"},
+	{spoil_range, "range 3 to 2"},
+	{spoil_circle, "circle"},
+	{spoil_self, "circle"},
+	{spoil_choices, "not ascending at 1"},
+	{spoil_choice_text, "text of choice 1"},
+};
+
+START_TEST(what_is_wrong_is_refused_by_name)
+{
+	struct catalog *c = NULL;
+	struct error err = {0};
+	struct draft d;
+
+	draft_init(&d);
+	SPOILT[_i].spoil(&d);
+	ck_assert_int_eq(catalog_build(&c, &d.catalog, &err), -EBADMSG);
+	ck_assert_ptr_null(c);
+	ck_assert_msg(strstr(err.text, SPOILT[_i].says), "'%s' lacks '%s'", err.text,
+		      SPOILT[_i].says);
+}
+END_TEST
+
+START_TEST(a_cut_catalog_is_refused_or_another)
+{
+	struct draft d;
+	struct catalog *c, *cut;
+	struct error err;
+
+	draft_init(&d);
+	c = build(&d);
+	for (size_t len = 0; len < c->len; len++) {
+		uint8_t *copy = malloc(len + 1);
+
+		memcpy(copy, c->bytes, len);
+		if (catalog_load(&cut, copy, len, &err) == 0) {
+			ck_assert_uint_ne(cut->id, c->id); /* cut between two messages */
+			ck_assert_uint_lt(cut->n_messages, c->n_messages);
+			catalog_free(cut);
+		}
+		free(copy);
+	}
+	catalog_free(c);
+}
+END_TEST
+
+START_TEST(garbled_catalogs_never_crash)
+{
+	uint64_t rng = 0x9e3779b97f4a7c15;
+	struct draft d;
+	struct catalog *c, *other;
+	struct error err;
+	uint8_t *copy;
+
+	draft_init(&d);
+	c = build(&d);
+	copy = malloc(c->len);
+	for (int i = 0; i < 20000; i++) {
+		memcpy(copy, c->bytes, c->len);
+		for (int flips = 1 + i % 3; flips > 0; flips--) {
+			rng ^= rng << 13;
+			rng ^= rng >> 7;
+			rng ^= rng << 17;
+			copy[rng % c->len] = (uint8_t)(rng >> 40);
+		}
+		if (catalog_load(&other, copy, c->len, &err) == 0)
+			catalog_free(other);
+	}
+	free(copy);
+	catalog_free(c);
+}
+END_TEST
+
+START_TEST(few_bytes_cannot_cost_much_memory)
+{
+	/* A message whose signals are empty: two bytes each, some 200 unpacked. */
+	enum { N = 1 << 20 };
+	struct catalog *c;
+	struct error err = {0};
+	uint8_t *bytes = malloc(2 + 5 + 2 * N), *p = bytes;
+	size_t left = 2 * N;
+
+	*p++ = 0x08;
+	*p++ = 1;
+	*p++ = 0x1a;
+	for (; left >= 0x80; left >>= 7)
+		*p++ = (uint8_t)(left | 0x80);
+	*p++ = (uint8_t)left;
+	for (int i = 0; i < N; i++) {
+		*p++ = 0x42;
+		*p++ = 0;
+	}
+	ck_assert_int_eq(catalog_load(&c, bytes, (size_t)(p - bytes), &err), -EBADMSG);
+	ck_assert_ptr_nonnull(strstr(err.text, "not a compiled catalog"));
+	free(bytes);
+}
+END_TEST
+
+START_TEST(files_are_loaded_and_named_in_errors)
+{
+	char dir[] = "/tmp/towline-catalog-XXXXXX", path[64];
+	struct error err = {0};
+	struct catalog *c, *loaded;
+	struct draft d;
+	FILE *f;
+
+	draft_init(&d);
+	c = build(&d);
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/a.catalog", dir);
+	ck_assert_int_eq(catalog_load_file(&loaded, path, &err), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(err.text, path));
+	f = fopen(path, "wb");
+	ck_assert_uint_eq(fwrite(c->bytes, 1, c->len, f), c->len);
+	fclose(f);
+	ck_assert_int_eq(catalog_load_file(&loaded, path, &err), 0);
+	ck_assert_uint_eq(loaded->id, c->id);
+	catalog_free(loaded);
+	f = fopen(path, "wb");
+	fputs("garbage", f);
+	fclose(f);
+	ck_assert_int_eq(catalog_load_file(&loaded, path, &err), -EBADMSG);
+	ck_assert_ptr_nonnull(strstr(err.text, path));
+	ck_assert_int_eq(catalog_load_file(&loaded, dir, &err), -EISDIR);
+	unlink(path);
+	rmdir(dir);
+	catalog_free(c);
+}
+END_TEST
+
+START_TEST(ten_thousand_signals_load_quickly)
+{
+	enum { MESSAGES = 400, EACH = 25, N = MESSAGES * EACH };
+	static struct catalog_message messages[MESSAGES];
+	static struct catalog_signal signals[N];
+	static char names[N][24];
+	struct catalog from = {.buses = BUSES,
+			       .n_buses = 1,
+			       .messages = messages,
+			       .n_messages = MESSAGES,
+			       .signals = signals,
+			       .n_signals = N};
+	struct timespec a, b;
+	struct catalog *c, *again;
+	double ms;
+
+	for (uint32_t i = 0; i < N; i++) {
+		snprintf(names[i], sizeof(names[i]), "SIGNAL_%u", i);
+		signals[i] = plain(names[i], i / EACH, 0, 8);
+		if (i % EACH == 0)
+			messages[i / EACH] = (struct catalog_message){.name = names[i],
+								      .id = i / EACH,
+								      .bytes = 8,
+								      .first_signal = i,
+								      .n_signals = EACH};
+	}
+	ck_assert_int_eq(catalog_build(&c, &from, NULL), 0);
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	ck_assert_int_eq(catalog_load(&again, c->bytes, c->len, NULL), 0);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	ms = (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6;
+	ck_assert_msg(ms < 1000, "%.1f ms", ms); /* some 5 ms; generous: machines are shared */
+	for (uint32_t i = 0; i < N; i++) {
+		char path[64];
+		uint32_t found;
+
+		catalog_path(again, i, path, sizeof(path));
+		ck_assert_int_eq(catalog_find(again, path, &found), 0);
+		ck_assert_uint_eq(found, i);
+	}
+	catalog_free(again);
+	catalog_free(c);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("catalog");
+	TCase *t = tcase_create("catalog");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, t);
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, what_is_built_is_what_was_described);
+	tcase_add_test(t, the_name_is_the_hash_of_the_bytes);
+	tcase_add_test(t, an_empty_catalog_has_the_hash_of_its_two_bytes);
+	tcase_add_test(t, signals_are_found_by_path);
+	tcase_add_test(t, values_follow_their_kind);
+	tcase_add_test(t, choices_are_found);
+	tcase_add_loop_test(t, what_is_wrong_is_refused_by_name, 0, (int)array_len(SPOILT));
+	tcase_add_test(t, a_cut_catalog_is_refused_or_another);
+	tcase_add_test(t, garbled_catalogs_never_crash);
+	tcase_add_test(t, few_bytes_cannot_cost_much_memory);
+	tcase_add_test(t, files_are_loaded_and_named_in_errors);
+	tcase_add_test(t, ten_thousand_signals_load_quickly);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,25 @@
+/* agent/decode/decode.h: frames in, samples out: the plan, and ISO-TP where a message needs it.
+ *
+ * A message that is declared longer than its frame can carry is an ISO-TP payload: above 8 bytes on
+ * a classic frame, above 64 on a CAN FD frame, and not J1939 (its transport protocol is another
+ * one). Its signals are decoded from [length byte + payload] when the last frame has come. */
+#pragma once
+
+#include "agent/decode/isotp.h"
+#include "agent/decode/plan.h"
+
+struct decoder;
+
+/* cat is borrowed, wanted is read only here (see plan_new). Returns 0 or -ENOMEM. */
+int decoder_new(struct decoder **ret, const struct catalog *cat, const uint8_t *wanted) must_check;
+struct decoder *decoder_free(struct decoder *d); /* NULL is fine; always returns NULL */
+/* Most samples that one frame can give: the size that out needs. */
+size_t decoder_samples_max(const struct decoder *d);
+
+/* Decodes a frame whose bus is the catalog's. *ret_message is its message, or CATALOG_NONE where
+ * the catalog has none (remote and error frames, too). Returns how many samples were written, in
+ * ascending signal number: 0 also for an ISO-TP frame that completes nothing. Allocates nothing. */
+size_t decoder_frame(struct decoder *d, const struct frame *f, uint32_t *ret_message,
+		     struct sample *out);
+
+const struct isotp_counters *decoder_isotp(const struct decoder *d);

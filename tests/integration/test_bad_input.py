@@ -1,0 +1,137 @@
+"""Bad input: a clear message that names where, and nothing else is lost."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from conftest import DEVICE, DRIVE_DBC, VEHICLE, decoded, drive_conf
+from helpers import assert_all_stored, drain
+from stack import wait_for
+
+
+def test_log_with_half_a_line_and_garbage(car, drive_log):
+    lines = drive_log.read_text().splitlines(keepends=True)
+    bad = car.folder / "bad.log"
+    bad.write_text("".join(lines[:1000]) + "(1700000000.5) can0 12\n" + "\x00\xff\x01garbage\n"
+                   + "x" * 5000 + "\n" + "".join(lines[1000:2000]) + lines[2000][:20])
+    good = car.folder / "good.log"
+    good.write_text("".join(lines[:2000]))
+    expected = decoded(car, good)
+    r = car.towline("decode", "--catalog", car.catalog, bad)
+    assert f"{bad}:1001:" in r.stderr and f"{bad}:1002:" in r.stderr
+    assert f"{bad}:1003:" in r.stderr and f"{bad}:2004:" in r.stderr and "truncated" in r.stderr
+    agent = car.start_agent(drive_conf(car, bad))
+    status = drain(car, agent)
+    assert status["lines_bad"] == 4
+    assert "bad.log:1001" in agent.log_text()
+    assert_all_stored(car, expected)
+
+
+def test_dbc_with_garbage_in_the_middle(stack):
+    text = DRIVE_DBC["can0"].read_text()
+    head, bo, tail = text.partition("\nBO_ ")
+    middle = tail.index("\nBO_ ")
+    bad = stack.folder / "bad.dbc"
+    bad.write_bytes((head + bo + tail[:middle]).encode() + b"\n\x80\x81 %%% garbage ((( \n"
+                    + tail[middle:].encode())
+    line = (head + bo + tail[:middle]).count("\n") + 2
+    good = json.loads(stack.towline("catalog", "show", "--json",
+                                    stack.build_catalog("good", {"can0": DRIVE_DBC["can0"]})).stdout)
+    out = stack.folder / "bad.catalog"
+    r = stack.towline("catalog", "build", "--dbc", f"can0={bad}", "-o", out)
+    assert f"{bad}:{line}:" in r.stderr
+    shown = json.loads(stack.towline("catalog", "show", "--json", out).stdout)
+    assert len(shown["signals"]) == len(good["signals"])
+
+
+def test_random_bytes_as_payload(car, drive_log):
+    topic = f"tl/1/up/0/{VEHICLE}/{DEVICE}/bulk"
+    for size in (0, 1, 7, 100, 5000):
+        subprocess.run(["mosquitto_pub", "-p", str(car.broker_port), "-V", "5", "-q", "1",
+                        "-t", topic, "-s"], input=os.urandom(size), check=True)
+    subprocess.run(["mosquitto_pub", "-p", str(car.broker_port), "-q", "1",
+                    "-t", "tl/1/up/not/a/topic", "-m", "x"], check=True)
+    wait_for("the refusals",
+             lambda: car.metric("towline_relay_batches_total", result="invalid") >= 5)
+    assert topic in car.relay.log_text()
+    drain(car, car.start_agent(drive_conf(car, drive_log)))
+    assert_all_stored(car, decoded(car, drive_log))
+
+
+def test_catalog_unknown_to_the_relay_waits_for_it(stack, drive_log):
+    """Stored and acknowledged; decoded once the catalog is there."""
+    stack.start_broker()
+    stack.start_relay()
+    stack.catalog = stack.build_catalog("drive", DRIVE_DBC)
+    stack.add_vehicle(VEHICLE, DEVICE)
+    drain(stack, stack.start_agent(drive_conf(stack, drive_log)))
+    assert stack.metric("towline_relay_samples_total") == 0
+    assert stack.get(f"/v1/vehicles/{VEHICLE}/state").json()["signals"] == []
+    stack.towline("catalog", "push", stack.catalog)
+    expected = decoded(stack, drive_log)
+    total = sum(map(len, expected.values()))
+    wait_for("the waiting batches", lambda: stack.metric("towline_relay_samples_total") == total)
+    assert_all_stored(stack, expected)
+
+
+def test_unknown_device_keeps_its_data(stack, drive_log):
+    stack.start_broker()
+    stack.start_relay()
+    stack.catalog = stack.build_catalog("drive", DRIVE_DBC)
+    stack.towline("catalog", "push", stack.catalog)
+    agent = stack.start_agent(drive_conf(stack, drive_log, publish={"receipt_timeout_s": 1}))
+    wait_for("the refusal", lambda: stack.metric("towline_relay_batches_total",
+                                                 result="unknown_device") > 0, process=agent)
+    assert DEVICE in stack.relay.log_text()
+    stack.add_vehicle(VEHICLE, DEVICE)
+    drain(stack, agent, 120)
+    assert_all_stored(stack, decoded(stack, drive_log))
+
+
+@pytest.mark.parametrize("edit, message", [
+    (lambda t: t.replace("[mqtt]\n", "[mqtt]\nkeepalives = 3\n"), "keepalives"),
+    (lambda t: t + "[nonsense]\nkey = 1\n", "nonsense"),
+    (lambda t: t.replace("backoff_min_ms = 100", "backoff_min_ms = soon"), "backoff_min_ms"),
+    (lambda t: t.replace("max_age_ms = 1000", "max_age_ms = -1"), "max_age_ms"),
+    (lambda t: t.replace("vehicle = ", "#vehicle = "), "vehicle"),
+    (lambda t: t.replace("signals = *", "signals = can0.NoSuchMessage.*"), "can0.NoSuchMessage"),
+    (lambda t: t.replace("type = replay", "type = telepathy"), "telepathy"),
+])
+def test_agent_config_errors(stack, drive_log, edit, message):
+    stack.catalog = stack.build_catalog("drive", DRIVE_DBC)
+    conf = drive_conf(stack, drive_log)
+    conf.write_text(edit(conf.read_text()))
+    agent = stack.start_agent(conf)
+    assert agent.wait(10) in (1, 2)
+    assert f"{conf}" in agent.log_text() and message in agent.log_text()
+
+
+@pytest.mark.parametrize("program", ["towline-agent", "towline-relay"])
+def test_print_config_is_complete_and_parses(stack, program):
+    r = subprocess.run([stack.bin / program, "--print-config"], capture_output=True, text=True)
+    assert r.returncode == 0
+    for section in ("mqtt", "relay" if "relay" in program else "agent"):
+        assert f"[{section}]" in r.stdout
+    assert subprocess.run([stack.bin / program, "--version"]).returncode == 0
+
+
+def test_damaged_catalog(stack, drive_log):
+    stack.catalog = stack.build_catalog("drive", DRIVE_DBC)
+    data = bytearray(stack.catalog.read_bytes())
+    stack.catalog.write_bytes(data[:len(data) // 2])
+    agent = stack.start_agent(drive_conf(stack, drive_log))
+    assert agent.wait(10) == 1
+    assert str(stack.catalog) in agent.log_text()
+
+
+def test_socketcan_without_an_interface_leaves_the_rest_alone(car, drive_log):
+    conf = drive_conf(car, drive_log, agent={"exit_when_drained": False},
+                      **{"source missing": {"type": "socketcan", "interface": "can9"}})
+    agent = car.start_agent(conf)
+    expected = decoded(car, drive_log)
+    total = sum(map(len, expected.values()))
+    wait_for("all to arrive", lambda: car.agent_status(DEVICE).get("samples_acked") == total, 60,
+             process=agent)
+    assert "can9" in agent.log_text()
+    assert agent.stop() == 0

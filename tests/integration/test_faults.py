@@ -1,0 +1,181 @@
+"""Processes die and links break; what the agent stored arrives once all the same."""
+
+import signal
+import socket
+import subprocess
+
+import pytest
+from conftest import DEVICE, DRIVE_DBC, VEHICLE, decoded, drive_conf
+from helpers import assert_all_stored, assert_history, drain, points
+from stack import free_port, wait_for
+
+
+def test_broker_that_is_not_there(stack, drive_log):
+    """The agent says so, stores all, and delivers when the broker comes."""
+    stack.catalog = stack.build_catalog("drive", DRIVE_DBC)
+    agent = stack.start_agent(drive_conf(stack, drive_log))
+    expected = decoded(stack, drive_log)
+    total = sum(map(len, expected.values()))
+    wait_for("all to be stored",
+             lambda: stack.agent_status(DEVICE).get("samples_accepted") == total
+             and stack.agent_status(DEVICE)["batches_stored"] > 0, process=agent)
+    assert f"127.0.0.1:{stack.broker_port}" in agent.log_text()
+    assert agent.poll() is None
+    stack.start_broker()
+    stack.start_relay()
+    stack.add_vehicle(VEHICLE, DEVICE, stack.catalog)
+    drain(stack, agent)
+    assert_all_stored(stack, expected)
+
+
+def test_broker_killed_in_the_middle(car, drive_log):
+    agent = car.start_agent(drive_conf(car, drive_log, batch={"max_age_ms": 100}))
+    wait_for("batches", lambda: car.metric("towline_relay_batches_total", result="stored") > 3,
+             process=agent)
+    car.broker.stop(signo=signal.SIGKILL)
+    car.start_broker()
+    drain(car, agent)
+    assert_all_stored(car, decoded(car, drive_log))
+
+
+def test_relay_killed_in_the_middle(car, drive_log):
+    agent = car.start_agent(drive_conf(car, drive_log, source={"speed": "4"},
+                                       batch={"max_age_ms": 100},
+                                       publish={"receipt_timeout_s": 1}))
+    wait_for("batches", lambda: car.metric("towline_relay_batches_total", result="stored") > 3,
+             process=agent)
+    car.relay.stop(signo=signal.SIGKILL)
+    car.start_relay()
+    drain(car, agent)
+    expected = decoded(car, drive_log)
+    state = {s["signal"] for s in car.get(f"/v1/vehicles/{VEHICLE}/state").json()["signals"]}
+    assert state == set(expected)
+    assert_history(car, expected)
+
+
+def test_agent_killed_in_the_middle(car, drive_log):
+    """kill -9: what was stored before is delivered after, once."""
+    conf = drive_conf(car, drive_log, source={"speed": "4"}, batch={"max_age_ms": 200})
+    agent = car.start_agent(conf)
+    wait_for("batches", lambda: car.agent_status(DEVICE).get("batches_acked", 0) > 2,
+             process=agent)
+    agent.stop(signo=signal.SIGKILL)
+    drain(car, car.start_agent(drive_conf(car, "/dev/null")))
+    expected = decoded(car, drive_log)
+    stored = 0
+    for path, samples in expected.items():
+        got = points(car, path)
+        assert got == samples[:len(got)], f"{path}: not the beginning of what the log holds"
+        stored += len(got)
+    assert stored == car.metric("towline_relay_samples_total") > 0
+    assert car.metric("towline_relay_batches_total", result="invalid") == 0
+
+
+def test_relay_restart_keeps_state_and_history(car, drive_log):
+    drain(car, car.start_agent(drive_conf(car, drive_log)))
+    before = car.get(f"/v1/vehicles/{VEHICLE}/state").json()
+    assert car.relay.stop() == 0
+    car.start_relay()
+    assert car.get(f"/v1/vehicles/{VEHICLE}/state").json() == before
+    assert_history(car, decoded(car, drive_log))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    r = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder],
+                       capture_output=True, text=True)
+    if r.returncode != 0:
+        pytest.skip(f"no right to mount a small file system: {r.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_full_disk_keeps_what_is_stored(car, drive_log, small_disk):
+    """No relay listens, so the outbox fills the disk; then space comes back and all is delivered."""
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * (700 << 10))
+    data = small_disk / "agent"
+    data.mkdir()
+    assert car.relay.stop() == 0
+    agent = car.start_agent(drive_conf(car, drive_log, agent={"data_dir": data},
+                                       batch={"max_age_ms": 100}))
+    wait_for("a word on the full disk", lambda: "full" in agent.log_text(), process=agent)
+    assert agent.poll() is None, agent.log_tail()
+    ballast.unlink()
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    car.start_relay()
+    drain(car, agent)
+    assert_all_stored(car, decoded(car, drive_log))
+
+
+def test_relay_with_a_full_disk_acknowledges_nothing_it_lacks(car, drive_log, small_disk):
+    assert car.relay.stop() == 0
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * (600 << 10))
+    data = small_disk / "relay"
+    data.mkdir()
+    conf = car.relay_conf(relay={"data_dir": data})
+    relay = car.relay = car.spawn("towline-relay", [car.bin / "towline-relay", "-c", conf])
+    wait_for("the port", (data / "http.port").exists, process=relay)
+    car.relay_url = f"http://127.0.0.1:{int((data / 'http.port').read_text())}"
+    wait_for("health", lambda: car.get("/healthz").status == 200, process=relay)
+    car.add_vehicle(VEHICLE, DEVICE, car.catalog)
+    agent = car.start_agent(drive_conf(car, drive_log, source={"loop": True},
+                                       agent={"exit_when_drained": False},
+                                       batch={"max_age_ms": 100},
+                                       publish={"receipt_timeout_s": 1}))
+    wait_for("bad health", lambda: car.get("/healthz").status == 503, 60, process=relay)
+    assert relay.poll() is None and agent.poll() is None
+    ballast.unlink()
+    subprocess.run(["mount", "-o", "remount,size=256m", small_disk], check=True)
+    wait_for("good health", lambda: car.get("/healthz").status == 200, 60, process=relay)
+    assert agent.stop() == 0
+    drain(car, car.start_agent(drive_conf(car, "/dev/null",
+                                          publish={"receipt_timeout_s": 1})))
+    # Every sample that ever was accepted, over both runs of the agent, is in the relay once.
+    assert car.metric("towline_relay_samples_total") == accepted_total(agent)
+
+
+def accepted_total(agent):
+    """The agent's own last word on its first run."""
+    for line in reversed(agent.log_text().splitlines()):
+        for word in line.split():
+            if "agent_stopped" in line and word.startswith("samples_accepted="):
+                return int(word.split("=")[1])
+    raise AssertionError(f"no agent_stopped line:\n{agent.log_tail()}")
+
+
+def test_read_only_database(car, drive_log, small_disk):
+    data = small_disk / "agent"
+    data.mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    agent = car.start_agent(drive_conf(car, drive_log, agent={"data_dir": data}))
+    assert agent.wait(10) == 1
+    assert str(data) in agent.log_text() and "read-only" in agent.log_text().lower()
+
+
+def test_corrupt_outbox_is_set_aside(car, drive_log):
+    data = car.folder / f"agent-{DEVICE}"
+    data.mkdir()
+    (data / "outbox.db").write_bytes(b"this is no database" * 1000)
+    agent = car.start_agent(drive_conf(car, drive_log))
+    drain(car, agent)
+    assert_all_stored(car, decoded(car, drive_log))
+    aside = list(data.glob("outbox.db.corrupt-*"))
+    assert len(aside) == 1 and aside[0].read_bytes().startswith(b"this is no database")
+    assert "outbox.db" in agent.log_text()
+
+
+def test_relay_port_in_use(stack):
+    stack.start_broker()
+    with socket.socket() as s:
+        port = free_port()
+        s.bind(("127.0.0.1", port))
+        s.listen()
+        conf = stack.relay_conf(http={"port": port})
+        relay = stack.spawn("relay", [stack.bin / "towline-relay", "-c", conf])
+        assert relay.wait(10) == 1
+    assert f"127.0.0.1:{port}" in relay.log_text() and "in use" in relay.log_text()

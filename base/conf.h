@@ -2,7 +2,10 @@
  *
  * The table is the documentation: conf_print writes it as a commented file. An unknown section or
  * key, a value of the wrong type or out of bounds is an error that names file:line, the key, and
- * what is allowed. A section may repeat under names: `[source can0]`. */
+ * what is allowed; so are a key given twice, a line too long for libinih (197 bytes), and a file
+ * above 1 MiB. A section may repeat under names: `[source can0]`. A name has at most 40 letters,
+ * digits, '_', '-' and '.'. An integer is decimal; a bool is true, yes, on, 1 or their opposites.
+ * Only a list goes on in the lines after it, which are indented. ` ;` begins a comment. */
 #pragma once
 
 #include "base/base.h"
@@ -15,10 +18,13 @@ struct conf_key {
 	const char *section; /* "mqtt" */
 	const char *key;
 	enum conf_type type;
-	const char *def; /* as it would be written; NULL: must be given where its section is used */
-	int64_t min, max;    /* CONF_INT: bounds; CONF_STRING and CONF_LIST: bounds of the length */
+	/* As it would be written. NULL: must be given; in a named section, where that is opened. */
+	const char *def;
+	/* CONF_INT: of the value; CONF_STRING: of its bytes; CONF_LIST: of its items. Both 0: none.
+	 * Where def is "", an empty value is within bounds: not set. */
+	int64_t min, max;
 	const char *choices; /* CONF_ENUM: "change|every|period" */
-	const char *help;    /* one line or more, units included */
+	const char *help;    /* sentences; conf_print wraps them, \n breaks a line */
 	bool reloads;	     /* SIGHUP takes a new value without a restart */
 };
 
@@ -37,8 +43,9 @@ struct conf_table {
 
 struct conf;
 
-/* Reads path, or only the defaults where path is NULL. Returns 0; -EINVAL with err set to
- * "path:line: ..."; -errno where the file cannot be read, with err set too. */
+/* Reads path, or only the defaults where path is NULL (then too, what is required is missing).
+ * Returns 0; -EINVAL with err set to "path:line: ..."; -errno where the file cannot be read, with
+ * err set too. table is borrowed for the configuration's life. */
 int conf_load(struct conf **ret, const struct conf_table *table, const char *path,
 	      struct error *err) must_check;
 /* The same from memory; name stands for the path in messages. For tests and fuzzing. */
@@ -67,5 +74,6 @@ int conf_line(const struct conf *c, const char *section, const char *label, cons
 void conf_diff(const struct conf *a, const struct conf *b,
 	       void (*cb)(void *ctx, const struct conf_key *key, const char *label), void *ctx);
 
-/* Writes the table as an INI file: help, bounds and default of each key. */
+/* Writes the table as an INI file: help, bounds and default of each key. It can be read back, but
+ * for keys that are required: those are commented out, as are named sections. */
 void conf_print(const struct conf_table *table, FILE *out);

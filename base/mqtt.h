@@ -18,14 +18,14 @@ struct mqtt_options {
 	const char *client_id;
 	const char *username; /* NULL: none */
 	const char *password;
-	int keepalive_s;
+	int keepalive_s;	   /* 0: none; else 1 to 65535 */
 	uint32_t session_expiry_s; /* 0: clean start; else clean start off and this expiry */
-	int backoff_min_ms, backoff_max_ms;
-	int connect_timeout_s;
-	uint16_t receive_maximum; /* QoS 1 messages the broker may have in flight to us */
+	int backoff_min_ms, backoff_max_ms; /* 1 <= min <= max; see base/mqtt_backoff.h */
+	int connect_timeout_s;		    /* from name resolution to CONNACK; 1 to 3600 */
+	uint16_t receive_maximum; /* QoS 1 messages the broker may have in flight to us; 0: 65535 */
 	uint32_t max_packet;	  /* largest packet that we accept; 0: no limit stated */
 	size_t queue_bytes;	  /* bound of the event queue; payloads count */
-	const char *will_topic;	  /* NULL: none */
+	const char *will_topic;	  /* NULL: none; published with QoS 1, not retained */
 	const void *will_payload;
 	size_t will_len;
 };
@@ -38,6 +38,7 @@ struct mqtt_message {
 	bool retained;
 };
 
+/* Each may be NULL. */
 struct mqtt_handlers {
 	void (*connected)(void *ctx, bool session_present);
 	/* After a connection ended or an attempt failed. Everything in flight is undecided: its
@@ -45,15 +46,23 @@ struct mqtt_handlers {
 	void (*disconnected)(void *ctx, const char *reason);
 	void (*message)(void *ctx, const struct mqtt_message *m);
 	/* PUBACK (QoS 1), or handed over (QoS 0). reason is the MQTT 5 reason code: 0x00 success,
-	 * 0x10 no matching subscriber, >= 0x80 refused. */
+	 * >= 0x80 refused. 0x10 (no matching subscriber) comes as 0x00 from Paho up to 1.3.14. */
 	void (*published)(void *ctx, uint64_t cookie, int reason);
 	void (*subscribed)(void *ctx, const char *filter, int reason);
 };
 
-/* Starts to connect as soon as the loop runs. handlers is borrowed for m's life. */
+/* PUBLISH packets in flight at once, whatever the broker's Receive Maximum. Paho's lists are
+ * linear: a long window costs more than it gains. */
+enum { MQTT_INFLIGHT_MAX = 256, MQTT_SUBSCRIBES_MAX = 64 };
+
+/* Starts to connect as soon as the loop runs. handlers is borrowed for m's life; they run on the
+ * loop's thread and may call mqtt_free. Returns 0, -EINVAL (uri is not mqtt://host[:port] or
+ * tcp://..., no client_id, a number out of its range), -ENOMEM, or -errno of threads. */
 int mqtt_new(struct mqtt **ret, struct loop *l, const struct mqtt_options *opt,
 	     const struct mqtt_handlers *handlers, void *ctx) must_check;
-/* Disconnects (waits up to 1 s) and frees. No handler is called from here on. */
+/* Disconnects and frees; NULL is fine; always returns NULL. Gives what is in flight up to 500 ms,
+ * and takes at most 1 s even when the broker is dead. No handler is called from here on: messages
+ * that are still queued are lost, though Paho has acknowledged them to the broker. */
 struct mqtt *mqtt_free(struct mqtt *m);
 bool mqtt_is_connected(const struct mqtt *m);
 
@@ -69,9 +78,13 @@ struct mqtt_publish {
 	uint64_t cookie;   /* comes back in published */
 };
 
-/* Returns 0, -ENOTCONN, -EAGAIN (too many in flight: the broker's Receive Maximum), -EMSGSIZE
- * (above the broker's Maximum Packet Size), -ENOMEM. */
+/* Copies. Returns 0, -ENOTCONN, -EAGAIN (too many in flight: the broker's Receive Maximum or
+ * MQTT_INFLIGHT_MAX; try again after the next published), -EMSGSIZE (above the broker's Maximum
+ * Packet Size), -EINVAL (topic is empty, has wildcards or is no UTF-8; qos is not 0 or 1), -ENOMEM.
+ */
 int mqtt_publish(struct mqtt *m, const struct mqtt_publish *p) must_check;
+/* Lasts as long as the session: subscribe from the connected handler. filter must be valid UTF-8.
+ * Returns 0, -ENOTCONN, -EAGAIN (MQTT_SUBSCRIBES_MAX unanswered), -EINVAL, -ENOMEM. */
 int mqtt_subscribe(struct mqtt *m, const char *filter, int qos) must_check;
 
 /* Counters since mqtt_new. */
@@ -80,5 +93,6 @@ struct mqtt_stats {
 	uint64_t published,
 		published_bytes; /* bytes of MQTT packets by the specification's sizes */
 	uint64_t received;
+	uint64_t queue_waits; /* how often a full event queue held up Paho's receive thread */
 };
 void mqtt_get_stats(const struct mqtt *m, struct mqtt_stats *ret);

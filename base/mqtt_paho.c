@@ -1,0 +1,347 @@
+#include "base/mqtt_paho.h"
+
+#include <MQTTAsync.h>
+#include <pthread.h>
+#include <string.h>
+
+enum { OUT_OF_MEMORY = -99 }; /* as Paho has it, in a private header */
+
+/* Paho stops its threads when its last client is destroyed, and polls in steps of 100 ms until they
+ * are gone. A client that never connects keeps them, so that a reconnect need not wait. It lives as
+ * long as the process. */
+static MQTTAsync paho_anchor;
+static pthread_once_t paho_anchor_once = PTHREAD_ONCE_INIT;
+
+static void paho_anchor_create(void)
+{
+	MQTTAsync_createOptions opt = MQTTAsync_createOptions_initializer5;
+
+	/* Without it everything works, only slower. */
+	if (MQTTAsync_createWithOptions(&paho_anchor, "tcp://127.0.0.1:1", "anchor",
+					MQTTCLIENT_PERSISTENCE_NONE, NULL, &opt) != 0)
+		paho_anchor = NULL;
+}
+
+/* --- options --- */
+
+static int copy_text(char **ret, const char *text)
+{
+	if (!text)
+		return 0;
+	*ret = strdup(text);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int copy_will(struct mqtt_paho *p, const struct mqtt_options *opt)
+{
+	int r = copy_text(&p->will_topic, opt->will_topic);
+
+	if (r < 0 || !opt->will_topic || opt->will_len == 0)
+		return r;
+	p->will_payload = malloc(opt->will_len);
+	if (!p->will_payload)
+		return -ENOMEM;
+	memcpy(p->will_payload, opt->will_payload, opt->will_len);
+	return 0;
+}
+
+int mqtt_paho_init(struct mqtt_paho *p, struct mqtt_link *link, const struct mqtt_options *opt,
+		   const char *uri, const char *place)
+{
+	int r;
+
+	*p = (struct mqtt_paho){.link = link, .opt = *opt};
+	r = copy_text(&p->uri, uri);
+	if (r == 0)
+		r = copy_text(&p->place, place);
+	if (r == 0)
+		r = copy_text(&p->client_id, opt->client_id);
+	if (r == 0)
+		r = copy_text(&p->username, opt->username);
+	if (r == 0)
+		r = copy_text(&p->password, opt->password);
+	if (r == 0)
+		r = copy_will(p, opt);
+	if (r < 0)
+		mqtt_paho_deinit(p);
+	return r;
+}
+
+void mqtt_paho_deinit(struct mqtt_paho *p)
+{
+	free(p->uri);
+	free(p->place);
+	free(p->client_id);
+	free(p->username);
+	free(p->password);
+	free(p->will_topic);
+	free(p->will_payload);
+	*p = (struct mqtt_paho){0};
+}
+
+/* --- properties --- */
+
+static int add_int(MQTTProperties *props, enum MQTTPropertyCodes id, uint32_t value)
+{
+	MQTTProperty prop = {.identifier = id};
+
+	switch (MQTTProperty_getType(id)) {
+	case MQTTPROPERTY_TYPE_TWO_BYTE_INTEGER:
+		prop.value.integer2 = (unsigned short)value;
+		break;
+	case MQTTPROPERTY_TYPE_FOUR_BYTE_INTEGER:
+		prop.value.integer4 = value;
+		break;
+	default:
+		return -EINVAL;
+	}
+	return MQTTProperties_add(props, &prop) == 0 ? 0 : -ENOMEM;
+}
+
+static uint32_t get_int(MQTTProperties *props, enum MQTTPropertyCodes id, uint32_t absent)
+{
+	if (!MQTTProperties_hasProperty(props, id))
+		return absent;
+	return (uint32_t)MQTTProperties_getNumericValue(props, id);
+}
+
+/* --- callbacks, on Paho's threads, most of them under its global lock --- */
+
+static void on_connected(void *ctx, MQTTAsync_successData5 *d)
+{
+	struct mqtt_paho *p = ctx;
+	struct mqtt_opened o = {.session_present = d->alt.connect.sessionPresent != 0};
+	MQTTProperties *props = &d->properties;
+
+	/* The defaults are those of MQTT 5.0, 3.2.2.3. */
+	o.receive_maximum = (uint16_t)get_int(props, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM, UINT16_MAX);
+	o.alias_maximum = (uint16_t)get_int(props, MQTTPROPERTY_CODE_TOPIC_ALIAS_MAXIMUM, 0);
+	o.packet_maximum = get_int(props, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE, UINT32_MAX);
+	mqtt_link_post_opened(p->link, &o);
+}
+
+static void on_connect_failed(void *ctx, MQTTAsync_failureData5 *d)
+{
+	struct mqtt_paho *p = ctx;
+	int refused =
+		d->reasonCode >= MQTTREASONCODE_UNSPECIFIED_ERROR ? (int)d->reasonCode : d->code;
+	const char *text = d->message ? d->message : MQTTAsync_strerror(d->code);
+
+	if (refused > 0) {
+		const char *name = MQTTReasonCode_toString((enum MQTTReasonCodes)refused);
+
+		mqtt_link_post_ended(p->link, "%s refused the connection: %s (0x%02x)", p->place,
+				     name ? name : "reason unknown", (unsigned)refused);
+	} else {
+		mqtt_link_post_ended(p->link, "cannot connect to %s: %s", p->place,
+				     text ? text : "reason unknown");
+	}
+}
+
+static void on_goodbye(void *ctx, MQTTProperties *props, enum MQTTReasonCodes reason)
+{
+	struct mqtt_paho *p = ctx;
+	const char *name = MQTTReasonCode_toString(reason);
+
+	(void)props;
+	mqtt_link_post_ended(p->link, "%s ended the connection: %s (0x%02x)", p->place,
+			     name ? name : "reason unknown", (unsigned)reason);
+}
+
+static void on_lost(void *ctx, char *cause)
+{
+	struct mqtt_paho *p = ctx;
+
+	(void)cause; /* NULL, always */
+	mqtt_link_post_ended(p->link, "connection to %s lost", p->place);
+}
+
+void mqtt_paho_message_free(struct mqtt_received *r)
+{
+	MQTTAsync_message *message = r->paho_message;
+
+	MQTTAsync_freeMessage(&message);
+	MQTTAsync_free(r->paho_topic);
+	free(r);
+}
+
+/* Returns 1: taken. 0 leaves the message with Paho, which offers it again with the next packet. */
+static int on_message(void *ctx, char *topic, int topic_len, MQTTAsync_message *m)
+{
+	struct mqtt_paho *p = ctx;
+	size_t len = strlen(topic);
+	struct mqtt_received *r;
+
+	r = malloc(sizeof(*r));
+	if (!r)
+		return 0;
+	*r = (struct mqtt_received){.paho_message = m, .paho_topic = topic};
+	r->event.bytes = sizeof(*r) + len + (size_t)m->payloadlen;
+	r->message = (struct mqtt_message){.topic = topic,
+					   .payload = m->payload,
+					   .len = (size_t)m->payloadlen,
+					   .retained = m->retained != 0};
+	/* A NUL within a topic is malformed (1.5.4), no broker passes it on; cut short it would be
+	 * another topic. */
+	if ((topic_len > 0 && len != (size_t)topic_len) || !mqtt_link_post_message(p->link, r))
+		mqtt_paho_message_free(r);
+	return 1;
+}
+
+static void on_published(void *ctx, MQTTAsync_successData5 *d)
+{
+	mqtt_link_post_published(ctx, (int)d->reasonCode);
+}
+
+static void on_publish_failed(void *ctx, MQTTAsync_failureData5 *d)
+{
+	/* Without a reason code there was no PUBACK: the connection is about to end, and with it
+	 * the fate of the message is open. */
+	if (d->reasonCode >= MQTTREASONCODE_UNSPECIFIED_ERROR)
+		mqtt_link_post_published(ctx, (int)d->reasonCode);
+}
+
+static void on_subscribed(void *ctx, MQTTAsync_successData5 *d)
+{
+	mqtt_link_post_subscribed(ctx, (int)d->reasonCode);
+}
+
+static void on_subscribe_failed(void *ctx, MQTTAsync_failureData5 *d)
+{
+	if (d->reasonCode >= MQTTREASONCODE_UNSPECIFIED_ERROR)
+		mqtt_link_post_subscribed(ctx, (int)d->reasonCode);
+}
+
+/* --- calls --- */
+
+static int create_client(struct mqtt_paho *p)
+{
+	MQTTAsync_createOptions opt = MQTTAsync_createOptions_initializer5;
+	MQTTAsync client;
+	int r;
+
+	/* Beyond this MQTTAsync_send refuses. */
+	opt.maxBufferedMessages = 2 * MQTT_INFLIGHT_MAX;
+	r = MQTTAsync_createWithOptions(&client, p->uri, p->client_id, MQTTCLIENT_PERSISTENCE_NONE,
+					NULL, &opt);
+	if (r != 0)
+		return r;
+	p->client = client;
+	r = MQTTAsync_setCallbacks(client, p, on_lost, on_message, NULL);
+	if (r == 0)
+		r = MQTTAsync_setDisconnected(client, p, on_goodbye);
+	return r;
+}
+
+static int connect_properties(const struct mqtt_options *opt, MQTTProperties *props)
+{
+	int r = 0;
+
+	if (opt->session_expiry_s > 0)
+		r = add_int(props, MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL,
+			    opt->session_expiry_s);
+	if (r == 0 && opt->receive_maximum > 0)
+		r = add_int(props, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM, opt->receive_maximum);
+	if (r == 0 && opt->max_packet > 0)
+		r = add_int(props, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE, opt->max_packet);
+	return r < 0 ? OUT_OF_MEMORY : 0;
+}
+
+static int connect_client(struct mqtt_paho *p, MQTTProperties *props)
+{
+	MQTTAsync_connectOptions opt = MQTTAsync_connectOptions_initializer5;
+	MQTTAsync_willOptions will = MQTTAsync_willOptions_initializer;
+
+	opt.keepAliveInterval = p->opt.keepalive_s;
+	/* The loop watches the time; Paho looks at its own limit every 3 s only. */
+	opt.connectTimeout = p->opt.connect_timeout_s + 5;
+	opt.cleanstart = p->opt.session_expiry_s == 0;
+	opt.username = p->username;
+	opt.password = p->password;
+	opt.connectProperties = props;
+	opt.onSuccess5 = on_connected;
+	opt.onFailure5 = on_connect_failed;
+	opt.context = p;
+	if (p->will_topic) {
+		will.topicName = p->will_topic;
+		will.payload.data = p->will_payload;
+		will.payload.len = (int)p->opt.will_len;
+		will.qos = 1;
+		opt.will = &will;
+	}
+	return MQTTAsync_connect(p->client, &opt);
+}
+
+void mqtt_paho_open(struct mqtt_paho *p)
+{
+	MQTTProperties props = MQTTProperties_initializer;
+	int r;
+
+	assert(!p->client);
+	pthread_once(&paho_anchor_once, paho_anchor_create);
+	r = create_client(p);
+	if (r == 0)
+		r = connect_properties(&p->opt, &props);
+	if (r == 0)
+		r = connect_client(p, &props);
+	MQTTProperties_free(&props);
+	if (r != 0) {
+		const char *text = MQTTAsync_strerror(r);
+
+		mqtt_link_post_ended(p->link, "cannot connect to %s: %s (Paho %d)", p->place,
+				     text ? text : "error", r);
+	}
+}
+
+void mqtt_paho_close(struct mqtt_paho *p)
+{
+	MQTTAsync client = p->client;
+
+	if (client)
+		MQTTAsync_destroy(&client);
+	p->client = NULL;
+}
+
+static int send_publish(struct mqtt_paho *p, struct mqtt_slot *slot,
+			const struct mqtt_link_publish *pub, MQTTProperties *props)
+{
+	MQTTAsync_responseOptions opt = MQTTAsync_responseOptions_initializer;
+
+	if (pub->alias && add_int(props, MQTTPROPERTY_CODE_TOPIC_ALIAS, pub->alias) < 0)
+		return OUT_OF_MEMORY;
+	if (pub->expiry_s &&
+	    add_int(props, MQTTPROPERTY_CODE_MESSAGE_EXPIRY_INTERVAL, pub->expiry_s) < 0)
+		return OUT_OF_MEMORY;
+	opt.onSuccess5 = on_published;
+	opt.onFailure5 = on_publish_failed;
+	opt.context = slot;
+	opt.properties = *props; /* Paho copies */
+	return MQTTAsync_send(p->client, pub->topic, (int)pub->len, pub->payload, slot->qos,
+			      pub->retain, &opt);
+}
+
+void mqtt_paho_publish(struct mqtt_paho *p, struct mqtt_slot *slot,
+		       const struct mqtt_link_publish *pub)
+{
+	MQTTProperties props = MQTTProperties_initializer;
+	int r = send_publish(p, slot, pub, &props);
+
+	MQTTProperties_free(&props);
+	if (r != 0 && r != MQTTASYNC_DISCONNECTED)
+		mqtt_link_post_published(slot, r == MQTTASYNC_BAD_UTF8_STRING
+						       ? MQTTREASONCODE_TOPIC_NAME_INVALID
+						       : MQTTREASONCODE_UNSPECIFIED_ERROR);
+}
+
+void mqtt_paho_subscribe(struct mqtt_paho *p, struct mqtt_sub *sub)
+{
+	MQTTAsync_responseOptions opt = MQTTAsync_responseOptions_initializer;
+	int r;
+
+	opt.onSuccess5 = on_subscribed;
+	opt.onFailure5 = on_subscribe_failed;
+	opt.context = sub;
+	r = MQTTAsync_subscribe(p->client, sub->filter, sub->qos, &opt);
+	if (r != 0 && r != MQTTASYNC_DISCONNECTED)
+		mqtt_link_post_subscribed(sub, MQTTREASONCODE_UNSPECIFIED_ERROR);
+}

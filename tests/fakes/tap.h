@@ -1,0 +1,17 @@
+/* tests/fakes/tap.h: a TCP relay between a client and a server on 127.0.0.1 that counts, cuts and
+ * stalls. Has a thread of its own; its functions are for one other thread. */
+#pragma once
+
+#include "base/base.h"
+
+struct tap;
+
+/* Listens on a free port and passes each connection on to server_port. */
+int tap_start(struct tap **ret, int server_port) must_check;
+struct tap *tap_free(struct tap *t); /* NULL is fine; always returns NULL */
+
+int tap_port(const struct tap *t);
+uint64_t tap_bytes_up(struct tap *t); /* client to server, all connections */
+uint64_t tap_bytes_down(struct tap *t);
+void tap_cut(struct tap *t);		   /* closes all connections; new ones may come */
+void tap_stall(struct tap *t, bool stall); /* connections stay, nothing passes */

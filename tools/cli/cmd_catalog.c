@@ -1,9 +1,357 @@
+/* towline catalog: compiles DBC files to a catalog, and shows what one holds. */
+#include "proto/catalog.h"
 #include "tools/cli/cli.h"
+#include "tools/cli/term.h"
+#include "tools/dbc/dbc.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SPECS_MAX = 256, SHA256_HEX = 65, ID_HEX = 17, MODE_TEXT_MAX = 16 };
+
+/* ---- build ---- */
+
+struct build_options {
+	const char *specs[SPECS_MAX];
+	size_t n_specs;
+	const char *output;
+	bool strict;
+	bool quiet;
+};
+
+static int build_options(struct build_options *o, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"dbc", required_argument, NULL, 'd'},
+		{"output", required_argument, NULL, 'o'},
+		{"strict", no_argument, NULL, 's'},
+		{"quiet", no_argument, NULL, 'q'},
+		{0},
+	};
+	int c;
+
+	optind = 0;
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":o:q", options, NULL)) != -1) {
+		if (c == 'd' && o->n_specs == SPECS_MAX)
+			return cli_usage(&cmd_catalog, "more than %d DBC files", SPECS_MAX);
+		if (c == 'd')
+			o->specs[o->n_specs++] = optarg;
+		else if (c == 'o')
+			o->output = optarg;
+		else if (c == 's')
+			o->strict = true;
+		else if (c == 'q')
+			o->quiet = true;
+		else
+			return cli_usage(&cmd_catalog, "%s '%s'",
+					 c == ':' ? "no value after" : "unknown option",
+					 argv[optind - 1]);
+	}
+	if (optind < argc)
+		return cli_usage(&cmd_catalog, "'%s' is not expected", argv[optind]);
+	if (o->n_specs == 0 || !o->output)
+		return cli_usage(&cmd_catalog, "build needs --dbc BUS=FILE and -o FILE");
+	return 0;
+}
+
+static int write_bytes(FILE *f, const struct catalog *cat)
+{
+	if (fwrite(cat->bytes, 1, cat->len, f) != cat->len || fflush(f) != 0 || fsync(fileno(f)))
+		return -errno;
+	return 0;
+}
+
+/* Whole or not at all: what is at the path stays until the new file is on disk. */
+static int write_catalog(const struct catalog *cat, const char *path, struct error *err)
+{
+	char *temporary cleanup(free_ptr) = NULL;
+	FILE *f;
+	int r;
+
+	if (asprintf(&temporary, "%s.tmp", path) < 0)
+		return -ENOMEM;
+	f = fopen(temporary, "wbe");
+	if (!f) {
+		r = -errno;
+		error_set(err, "%s: cannot be written: %s", temporary, strerror(-r));
+		return r;
+	}
+	r = write_bytes(f, cat);
+	if (fclose(f) != 0 && r == 0)
+		r = -errno;
+	if (r == 0 && rename(temporary, path) < 0)
+		r = -errno;
+	if (r < 0) {
+		error_set(err, "%s: cannot be written: %s", path, strerror(-r));
+		(void)unlink(temporary);
+	}
+	return r;
+}
+
+static void id_text(const struct catalog *cat, char id[static ID_HEX], char sha[static SHA256_HEX])
+{
+	snprintf(id, ID_HEX, "%016" PRIx64, cat->id);
+	hex_encode(cat->sha256, sizeof(cat->sha256), sha);
+}
+
+static int build(int argc, char **argv)
+{
+	struct build_options o = {0};
+	struct dbc_counts counts = {0};
+	struct catalog *cat = NULL;
+	struct error err = {"out of memory"};
+	char id[ID_HEX], sha[SHA256_HEX];
+	int r = build_options(&o, argc, argv);
+
+	if (r != 0)
+		return r;
+	r = dbc_load_catalog(&cat, o.specs, o.n_specs, o.quiet ? NULL : stderr, &counts, &err);
+	if (r == -EINVAL)
+		return cli_usage(&cmd_catalog, "%s", err.text);
+	if (r < 0)
+		return cli_fail(EXIT_FAILED, "catalog: %s", err.text);
+	if (o.strict && counts.errors > 0) {
+		catalog_free(cat);
+		return cli_fail(EXIT_FAILED, "catalog: %zu errors, nothing written (--strict)",
+				counts.errors);
+	}
+	r = write_catalog(cat, o.output, &err);
+	if (r == 0) {
+		id_text(cat, id, sha);
+		printf("catalog %s: %zu buses, %zu messages, %zu signals, %zu bytes; "
+		       "%zu errors, %zu warnings\n",
+		       id, cat->n_buses, cat->n_messages, cat->n_signals, cat->len, counts.errors,
+		       counts.warnings);
+	}
+	catalog_free(cat);
+	return r < 0 ? cli_fail(EXIT_FAILED, "catalog: %s", err.text) : EXIT_OK;
+}
+
+/* ---- show ---- */
+
+static const char *kind_name(enum signal_kind kind)
+{
+	static const char *const names[] = {
+		[SIGNAL_UNSIGNED] = "unsigned",
+		[SIGNAL_SIGNED] = "signed",
+		[SIGNAL_FLOAT32] = "float32",
+		[SIGNAL_FLOAT64] = "float64",
+	};
+
+	return names[kind];
+}
+
+/* As in DBC: "0CF00400" with 8 digits for 29 bits, "1A0" for 11; J1939 matches its PGN alone. */
+static void message_id(const struct catalog_message *m, char out[static MODE_TEXT_MAX])
+{
+	snprintf(out, MODE_TEXT_MAX, m->extended ? "%08" PRIX32 : "%03" PRIX32, m->id);
+}
+
+static void mux_cell(struct table *t, const struct catalog *cat, const struct catalog_signal *s)
+{
+	char *text cleanup(free_ptr) = NULL;
+	size_t len = 0;
+	FILE *f;
+
+	if (s->mux == CATALOG_NONE) {
+		table_cell(t, s->is_mux ? "M" : NULL);
+		return;
+	}
+	f = open_memstream(&text, &len);
+	if (!f)
+		return;
+	fprintf(f, "%s%s=", s->is_mux ? "M, " : "", cat->signals[s->mux].name);
+	for (size_t i = 0; i < s->n_mux_ranges; i++) {
+		const struct catalog_range *range = &s->mux_ranges[i];
+
+		fprintf(f, "%s%" PRIu64, i ? "," : "", range->from);
+		if (range->to != range->from)
+			fprintf(f, "-%" PRIu64, range->to);
+	}
+	fclose(f);
+	table_cell(t, text);
+}
+
+static void signal_row(struct table *t, const struct catalog *cat, const struct catalog_signal *s)
+{
+	const struct catalog_message *m = &cat->messages[s->message];
+	char id[MODE_TEXT_MAX];
+
+	message_id(m, id);
+	table_cell(t, cat->buses[m->bus]);
+	table_cellf(t, "%s%s", id, m->j1939 ? " pgn" : "");
+	table_cell(t, m->name);
+	table_cell(t, s->name);
+	table_cellf(t, "%u|%u@%c%c", s->start_bit, s->bits, s->big_endian ? '0' : '1',
+		    s->kind == SIGNAL_UNSIGNED ? '+' : '-');
+	table_cell(t, kind_name(s->kind));
+	table_cellf(t, "%.10g", s->factor);
+	table_cellf(t, "%.10g", s->offset);
+	table_cell(t, s->unit);
+	if (s->n_choices > 0)
+		table_cellf(t, "%zu", s->n_choices);
+	else
+		table_cell(t, NULL);
+	mux_cell(t, cat, s);
+}
+
+static int show_table(const struct catalog *cat)
+{
+	static const char *const header[] = {"BUS",  "ID",    "MESSAGE", "SIGNAL",
+					     "BITS", "KIND",  "FACTOR",	 "OFFSET",
+					     "UNIT", "TEXTS", "MUX"};
+	struct table *t = table_new(array_len(header));
+	char id[ID_HEX], sha[SHA256_HEX];
+
+	if (!t)
+		return cli_fail(EXIT_FAILED, "catalog: out of memory");
+	id_text(cat, id, sha);
+	printf("id        %s\nsha256    %s\nbuses     ", id, sha);
+	for (size_t i = 0; i < cat->n_buses; i++)
+		printf("%s%s", i ? ", " : "", cat->buses[i]);
+	printf("\nmessages  %zu\nsignals   %zu\nbytes     %zu\n\n", cat->n_messages, cat->n_signals,
+	       cat->len);
+	for (size_t i = 0; i < array_len(header); i++)
+		table_cell(t, header[i]);
+	for (size_t i = 0; i < cat->n_signals; i++)
+		signal_row(t, cat, &cat->signals[i]);
+	table_align_right(t, 6);
+	table_align_right(t, 7);
+	table_align_right(t, 9);
+	table_print(t, stdout);
+	table_free(t);
+	return EXIT_OK;
+}
+
+static json_t *mux_json(const struct catalog *cat, const struct catalog_signal *s)
+{
+	json_t *ranges = json_array();
+
+	for (size_t i = 0; i < s->n_mux_ranges; i++)
+		json_array_append_new(ranges, json_pack("[I, I]", (json_int_t)s->mux_ranges[i].from,
+							(json_int_t)s->mux_ranges[i].to));
+	return json_pack("{s:s, s:o}", "signal", cat->signals[s->mux].name, "ranges", ranges);
+}
+
+static json_t *signal_json(const struct catalog *cat, const struct catalog_signal *s)
+{
+	json_t *o = json_pack("{s:s, s:i, s:i, s:b, s:s, s:f, s:f, s:f, s:f, s:s, s:s, s:b}",
+			      "name", s->name, "start_bit", s->start_bit, "bits", s->bits,
+			      "big_endian", s->big_endian, "kind", kind_name(s->kind), "factor",
+			      s->factor, "offset", s->offset, "min", s->min, "max", s->max, "unit",
+			      s->unit, "comment", s->comment, "is_mux", s->is_mux);
+	json_t *choices = json_array();
+
+	for (size_t i = 0; i < s->n_choices; i++)
+		json_array_append_new(choices,
+				      json_pack("{s:I, s:s}", "raw", (json_int_t)s->choices[i].raw,
+						"text", s->choices[i].text));
+	json_object_set_new(o, "choices", choices);
+	if (s->mux != CATALOG_NONE)
+		json_object_set_new(o, "mux", mux_json(cat, s));
+	return o;
+}
+
+static json_t *message_json(const struct catalog *cat, const struct catalog_message *m)
+{
+	json_t *o = json_pack("{s:s, s:s, s:I, s:b, s:b, s:i, s:s}", "bus", cat->buses[m->bus],
+			      "name", m->name, "id", (json_int_t)m->id, "extended", m->extended,
+			      "j1939", m->j1939, "bytes", m->bytes, "comment", m->comment);
+	json_t *signals = json_array();
+
+	for (uint32_t i = 0; i < m->n_signals; i++)
+		json_array_append_new(signals,
+				      signal_json(cat, &cat->signals[m->first_signal + i]));
+	json_object_set_new(o, "signals", signals);
+	return o;
+}
+
+static int show_json(const struct catalog *cat)
+{
+	json_t *buses = json_array(), *messages = json_array(), *o;
+	char id[ID_HEX], sha[SHA256_HEX];
+	int r;
+
+	id_text(cat, id, sha);
+	for (size_t i = 0; i < cat->n_buses; i++)
+		json_array_append_new(buses, json_string(cat->buses[i]));
+	for (size_t i = 0; i < cat->n_messages; i++)
+		json_array_append_new(messages, message_json(cat, &cat->messages[i]));
+	o = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o}", "id", id, "sha256", sha, "bytes",
+		      (json_int_t)cat->len, "signals", (json_int_t)cat->n_signals, "buses", buses,
+		      "messages", messages);
+	r = o ? json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : -1;
+	putchar('\n');
+	json_decref(o);
+	return r < 0 ? cli_fail(EXIT_FAILED, "catalog: cannot write JSON") : EXIT_OK;
+}
+
+static int show(int argc, char **argv)
+{
+	struct catalog *cat = NULL;
+	const char *path = NULL;
+	struct error err = {"out of memory"};
+	bool json = false;
+	int r;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0)
+			json = true;
+		else if (argv[i][0] == '-')
+			return cli_usage(&cmd_catalog, "unknown option '%s'", argv[i]);
+		else if (path)
+			return cli_usage(&cmd_catalog, "'%s' is not expected", argv[i]);
+		else
+			path = argv[i];
+	}
+	if (!path)
+		return cli_usage(&cmd_catalog, "show needs the FILE of a catalog");
+	r = catalog_load_file(&cat, path, &err);
+	if (r < 0)
+		return cli_fail(r == -ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED, "catalog: %s",
+				err.text);
+	r = json ? show_json(cat) : show_table(cat);
+	catalog_free(cat);
+	return r;
+}
+
+/* ---- the command ---- */
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv); /* argv[0] is the name */
+} subcommands[] = {
+	{"build", build},
+	{"show", show},
+};
 
 static int run(int argc, char **argv)
 {
-	(void)argc;
-	return cli_fail(EXIT_FAILED, "%s: replaced by its owner", argv[0]);
+	if (argc < 2)
+		return cli_usage(&cmd_catalog, "build or show?");
+	for (size_t i = 0; i < array_len(subcommands); i++)
+		if (strcmp(argv[1], subcommands[i].name) == 0)
+			return subcommands[i].run(argc - 1, argv + 1);
+	return cli_usage(&cmd_catalog, "'%s' is neither build nor show", argv[1]);
 }
 
-const struct cli_command cmd_catalog = {.name = "catalog", .summary = "", .help = "", .run = run};
+const struct cli_command cmd_catalog = {
+	.name = "catalog",
+	.summary = "compile DBC files to a catalog, or show one",
+	.help = "Usage: towline catalog build --dbc BUS=FILE [--dbc BUS=FILE...] -o FILE\n"
+		"       towline catalog show FILE [--json]\n"
+		"\n"
+		"build  compiles DBC files to the catalog that vehicle and relay share. What a\n"
+		"       file holds that had to be skipped or repaired is on stderr with its line.\n"
+		"         --dbc BUS=FILE    the DBC of a bus; several files of one bus merge\n"
+		"         -o, --output FILE where to write; replaced only when all went well\n"
+		"         --strict          write nothing when anything had to be skipped\n"
+		"         -q, --quiet       say nothing of what was skipped or repaired\n"
+		"show   prints id, SHA-256, counts and every signal of a catalog.\n"
+		"         --json            as one JSON object\n",
+	.run = run,
+};

@@ -1,0 +1,401 @@
+/* Samples in, one message out. Rows are linked by message as they come; encoding walks each
+ * message's rows once a signal that it has samples of. */
+#include "proto/batch_private.h"
+
+#include <string.h>
+
+/* One call of batch_builder_add. Its samples follow those of the row before. */
+struct row {
+	int32_t time;	 /* units after the first row's */
+	uint32_t first;	 /* its first sample */
+	uint32_t next;	 /* row of the same message, or NONE */
+	uint16_t n;	 /* samples */
+	uint16_t cursor; /* encoding: samples that are encoded */
+};
+
+enum {
+	NONE = UINT32_MAX,
+	SECTIONS_MAX = 512, /* the last one takes all the rest */
+};
+
+struct batch_builder {
+	const struct catalog *cat;
+	size_t samples_max, n_samples, n_rows;
+	uint32_t time_unit_ns;
+	int64_t base_ns; /* of the first row added */
+	int64_t first_ns, last_ns;
+	int32_t time_min, time_max;
+	struct row *rows;
+	uint64_t *raws;
+	uint16_t *signals; /* less their message's first */
+	struct chain {
+		uint32_t first, last, rows;
+	} * chains; /* a message each */
+	/* for one group or column */
+	uint64_t *values; /* also its times */
+	uint8_t *present, *near;
+	uint8_t *used; /* a signal of the message each; zero between groups */
+	struct section section;
+};
+
+static size_t most_signals(const struct catalog *cat)
+{
+	size_t most = 1;
+
+	for (size_t i = 0; i < cat->n_messages; i++)
+		if (cat->messages[i].n_signals > most)
+			most = cat->messages[i].n_signals;
+	return most;
+}
+
+int batch_builder_new(struct batch_builder **ret, const struct catalog *cat, size_t samples_max,
+		      uint32_t time_unit_ns)
+{
+	struct batch_builder *b;
+
+	assert(samples_max > 0 && samples_max <= BATCH_SAMPLES_MAX && time_unit_ns > 0);
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	b->cat = cat;
+	b->samples_max = samples_max;
+	b->time_unit_ns = time_unit_ns;
+	/* One more than can be used: gather() reads before it knows, and writes before it counts.
+	 */
+	b->rows = calloc(samples_max, sizeof(*b->rows));
+	b->raws = calloc(samples_max + 1, sizeof(*b->raws));
+	b->signals = calloc(samples_max + 1, sizeof(*b->signals));
+	b->values = calloc(samples_max + 1, sizeof(*b->values));
+	b->present = calloc(samples_max, sizeof(*b->present));
+	b->near = calloc(samples_max, sizeof(*b->near));
+	b->used = calloc(most_signals(cat), 1);
+	b->chains = calloc(cat->n_messages + 1, sizeof(*b->chains));
+	if (!b->rows || !b->raws || !b->signals || !b->values || !b->present || !b->near ||
+	    !b->used || !b->chains) {
+		batch_builder_free(b);
+		return -ENOMEM;
+	}
+	batch_builder_reset(b);
+	*ret = b;
+	return 0;
+}
+
+struct batch_builder *batch_builder_free(struct batch_builder *b)
+{
+	if (!b)
+		return NULL;
+	free(b->rows);
+	free(b->raws);
+	free(b->signals);
+	free(b->values);
+	free(b->present);
+	free(b->near);
+	free(b->used);
+	free(b->chains);
+	free(b);
+	return NULL;
+}
+
+void batch_builder_reset(struct batch_builder *b)
+{
+	b->n_samples = 0;
+	b->n_rows = 0;
+	b->time_min = 0;
+	b->time_max = 0;
+	for (size_t i = 0; i < b->cat->n_messages; i++)
+		b->chains[i] = (struct chain){.first = NONE, .last = NONE};
+}
+
+size_t batch_builder_count(const struct batch_builder *b)
+{
+	return b->n_samples;
+}
+
+int64_t batch_builder_first_ns(const struct batch_builder *b)
+{
+	return b->first_ns;
+}
+
+int64_t batch_builder_last_ns(const struct batch_builder *b)
+{
+	return b->last_ns;
+}
+
+/* To the nearest unit; halves go up, so that equal steps stay equal. */
+static int64_t round_units(int64_t ns, uint32_t unit)
+{
+	int64_t whole = ns / unit, rest = ns % unit;
+
+	if (rest < 0) {
+		whole--;
+		rest += unit;
+	}
+	return whole + (rest >= (int64_t)(unit - unit / 2));
+}
+
+/* Keeps the rows of a message in the order of time; those of one time as they came. */
+static void link_row(struct batch_builder *b, struct chain *c, uint32_t row)
+{
+	int32_t time = b->rows[row].time;
+	uint32_t *link = &c->first;
+
+	if (c->rows > 0 && b->rows[c->last].time <= time)
+		link = &b->rows[c->last].next;
+	else
+		while (*link != NONE && b->rows[*link].time <= time)
+			link = &b->rows[*link].next;
+	b->rows[row].next = *link;
+	if (*link == NONE)
+		c->last = row;
+	*link = row;
+	c->rows++;
+}
+
+int batch_builder_add(struct batch_builder *b, uint32_t message, int64_t mono_ns,
+		      const struct sample *samples, size_t n)
+{
+	uint32_t first_signal = b->cat->messages[message].first_signal;
+	int64_t since, time;
+
+	assert(message < b->cat->n_messages && n <= b->cat->messages[message].n_signals);
+	if (n == 0)
+		return 0;
+	if (n > b->samples_max - b->n_samples || n > UINT16_MAX)
+		return BATCH_FULL;
+	if (b->n_rows == 0) {
+		b->base_ns = mono_ns;
+		b->first_ns = mono_ns;
+		b->last_ns = mono_ns;
+	}
+	if (__builtin_sub_overflow(mono_ns, b->base_ns, &since))
+		return BATCH_FULL;
+	time = round_units(since, b->time_unit_ns);
+	if (time > INT32_MAX || time < INT32_MIN)
+		return BATCH_FULL;
+	b->rows[b->n_rows] = (struct row){
+		.time = (int32_t)time, .first = (uint32_t)b->n_samples, .n = (uint16_t)n};
+	for (size_t i = 0; i < n; i++) {
+		uint32_t place = samples[i].signal - first_signal;
+
+		assert(place < b->cat->messages[message].n_signals && place <= UINT16_MAX);
+		b->signals[b->n_samples] = (uint16_t)place;
+		b->raws[b->n_samples++] = samples[i].raw;
+	}
+	link_row(b, &b->chains[message], (uint32_t)b->n_rows++);
+	b->first_ns = mono_ns < b->first_ns ? mono_ns : b->first_ns;
+	b->last_ns = mono_ns > b->last_ns ? mono_ns : b->last_ns;
+	b->time_min = time < b->time_min ? (int32_t)time : b->time_min;
+	b->time_max = time > b->time_max ? (int32_t)time : b->time_max;
+	return 0;
+}
+
+/* ---- encoding ---- */
+
+/* Also finds which signals the rows have, and rewinds them. */
+static void encode_times(struct batch_builder *b, const struct chain *c)
+{
+	int64_t *times = (int64_t *)b->values;
+	size_t n = 0;
+
+	for (uint32_t at = c->first; at != NONE; at = b->rows[at].next) {
+		struct row *row = &b->rows[at];
+
+		times[n++] = (int64_t)row->time - b->time_min;
+		row->cursor = 0;
+		for (uint32_t i = row->first; i < row->first + row->n; i++)
+			b->used[b->signals[i]] = 1;
+	}
+	section_times(&b->section, times, n);
+}
+
+/* Gathers the samples of one signal. Signals are asked for in ascending order, as they lie in the
+ * rows. */
+static void gather(struct batch_builder *b, const struct chain *c, uint16_t signal,
+		   struct column *column)
+{
+	size_t i = 0, n = 0;
+	unsigned int differs = 0;
+
+	for (uint32_t at = c->first; at != NONE; at = b->rows[at].next, i++) {
+		struct row *row = &b->rows[at];
+		uint32_t sample = row->first + row->cursor;
+		unsigned int has = row->cursor < row->n && b->signals[sample] == signal;
+		unsigned int before = b->present[i] & 1;
+
+		differs |= has ^ before;
+		b->present[i] = (uint8_t)(before << 1 | has);
+		b->values[n] = b->raws[sample];
+		n += has;
+		row->cursor = (uint16_t)(row->cursor + has);
+	}
+	column->n = n;
+	column->same = !differs;
+}
+
+static void encode_columns(struct batch_builder *b, uint32_t message)
+{
+	const struct catalog_message *m = &b->cat->messages[message];
+	const struct chain *c = &b->chains[message];
+	struct section *s = &b->section;
+	struct column column = {
+		.rows = c->rows, .values = b->values, .present = b->present, .near = b->near};
+	int before = 0;
+
+	section_columns_start(&column);
+	for (uint32_t i = 0; i < m->n_signals; i++) {
+		const struct catalog_signal *signal = &b->cat->signals[m->first_signal + i];
+		bool used = b->used[i];
+
+		b->used[i] = 0;
+		section_flag(s, &s->models.used[before], used);
+		before = used;
+		if (!used)
+			continue;
+		gather(b, c, (uint16_t)i, &column);
+		column.width = signal->bits;
+		column.is_signed = signal_is_signed(signal);
+		section_column(s, &column);
+	}
+}
+
+static void skip_empty(const struct batch_builder *b, uint32_t *next)
+{
+	while (*next < b->cat->n_messages && b->chains[*next].rows == 0)
+		++*next;
+}
+
+/* Encodes groups from message *next on until the section is large enough; *next moves past them.
+ * Groups' messages are counted from `base`. */
+static void encode_section(struct batch_builder *b, uint32_t *next, uint32_t base, bool last,
+			   struct buf *out)
+{
+	struct section *s = &b->section;
+	size_t start = out->len;
+
+	section_encode(s, out);
+	while (*next < b->cat->n_messages && (last || out->len - start < SECTION_BYTES)) {
+		const struct chain *c = &b->chains[*next];
+
+		section_number(s, &s->models.message, *next - base + 1);
+		section_number(s, &s->models.rows, c->rows - 1);
+		encode_times(b, c);
+		encode_columns(b, *next);
+		base = ++*next;
+		skip_empty(b, next);
+	}
+	section_number(s, &s->models.message, 0);
+	section_encode_end(s);
+}
+
+/* ---- protobuf ---- */
+
+/* protobuf's wire types */
+enum { WIRE_VARINT, WIRE_FIXED64, WIRE_BYTES };
+
+static void put_varint(struct buf *out, unsigned int field, uint64_t v)
+{
+	if (v == 0)
+		return;
+	buf_put_varint(out, field << 3 | WIRE_VARINT);
+	buf_put_varint(out, v);
+}
+
+static void put_fixed64(struct buf *out, unsigned int field, uint64_t v)
+{
+	if (v == 0)
+		return;
+	buf_put_varint(out, field << 3 | WIRE_FIXED64);
+	buf_put_fixed64(out, v);
+}
+
+/* Puts the length before what was appended since `start`. */
+static void put_length(struct buf *out, size_t start)
+{
+	size_t len = out->len - start, more;
+
+	buf_put_varint(out, len);
+	if (out->failed)
+		return;
+	more = out->len - start - len;
+	memmove(out->data + start + more, out->data + start, len);
+	out->len = start;
+	buf_put_varint(out, len); /* over the hole: it fits, as it did behind */
+	out->len = start + more + len;
+}
+
+static void put_header(struct batch_builder *b, const struct batch_header *h, struct buf *out)
+{
+	static const uint8_t QUALITY[] = {
+		[CLOCK_SYNCED] = 0, [CLOCK_FREE_RUNNING] = 1, [CLOCK_UNKNOWN] = 2};
+	int64_t mono = b->base_ns + (int64_t)b->time_min * b->time_unit_ns;
+	uint64_t wall = (uint64_t)h->wall_base_ns + ((uint64_t)mono - (uint64_t)h->mono_base_ns);
+
+	put_varint(out, FIELD_FORMAT, BATCH_FORMAT);
+	put_fixed64(out, FIELD_BOOT_ID, h->boot_id);
+	put_fixed64(out, FIELD_CATALOG, h->catalog_id);
+	put_varint(out, FIELD_FIRST, zigzag_encode(round_units((int64_t)wall, b->time_unit_ns)));
+	put_varint(out, FIELD_SPAN, (uint64_t)((int64_t)b->time_max - b->time_min));
+	put_varint(out, FIELD_MONO, zigzag_encode(round_units(mono, b->time_unit_ns)));
+	put_varint(out, FIELD_SAMPLES, b->n_samples);
+	put_varint(out, FIELD_TIME_UNIT,
+		   b->time_unit_ns == BATCH_UNIT_DEFAULT_NS ? 0 : b->time_unit_ns);
+	put_varint(out, FIELD_CLOCK_QUALITY, QUALITY[h->clock_quality]);
+	put_varint(out, FIELD_CAMPAIGN, h->campaign);
+	put_varint(out, FIELD_CONSENT_EPOCH, h->consent_epoch);
+}
+
+static void put_section_messages(const uint32_t *firsts, size_t n, struct buf *out)
+{
+	size_t start;
+
+	if (n < 2)
+		return;
+	buf_put_varint(out, FIELD_SECTION_MESSAGES << 3 | WIRE_BYTES);
+	start = out->len;
+	for (size_t i = 1; i < n; i++)
+		buf_put_varint(out, firsts[i] - firsts[i - 1]);
+	put_length(out, start);
+}
+
+static void put_sections(struct batch_builder *b, struct buf *out)
+{
+	uint32_t firsts[SECTIONS_MAX] = {0}, next = 0;
+	size_t n = 0;
+
+	skip_empty(b, &next);
+	while (next < b->cat->n_messages) {
+		size_t start;
+
+		if (n > 0)
+			firsts[n] = next;
+		buf_put_varint(out, FIELD_SECTIONS << 3 | WIRE_BYTES);
+		start = out->len;
+		encode_section(b, &next, firsts[n], n == SECTIONS_MAX - 1, out);
+		put_length(out, start);
+		n++;
+	}
+	put_section_messages(firsts, n, out);
+}
+
+int batch_builder_encode(struct batch_builder *b, const struct batch_header *h, struct buf *out,
+			 uint32_t *ret_encoding)
+{
+	put_header(b, h, out);
+	put_sections(b, out);
+	*ret_encoding = ENCODING_PLAIN;
+	return out->failed;
+}
+
+int batch_envelope_encode(uint64_t epoch, uint64_t seq, uint32_t encoding, const void *body,
+			  size_t body_len, struct buf *out)
+{
+	enum { EPOCH = 1, SEQ, ENCODING, BODY };
+
+	put_fixed64(out, EPOCH, epoch);
+	put_varint(out, SEQ, seq);
+	put_varint(out, ENCODING, encoding);
+	buf_put_varint(out, BODY << 3 | WIRE_BYTES);
+	buf_put_varint(out, body_len);
+	buf_put(out, body, body_len);
+	return out->failed;
+}

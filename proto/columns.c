@@ -1,0 +1,340 @@
+#include "proto/columns.h"
+
+#include <string.h>
+
+enum column_kind {
+	COLUMN_CONSTANT, /* all values are the first one */
+	COLUMN_DELTA,	 /* expected: the value before */
+	COLUMN_LINEAR,	 /* expected: the line through the two values before */
+};
+
+/* What a column did in a row, as the next column of the group sees it. */
+enum near {
+	NEAR_NOTHING, /* it has no value there, or no column was before */
+	NEAR_ZERO,    /* as expected */
+	NEAR_MORE,
+	NEAR_LESS,
+};
+
+static inline unsigned int bit_length(uint64_t v)
+{
+	return v ? 64 - (unsigned int)__builtin_clzll(v) : 0;
+}
+
+static unsigned int width_class(unsigned int width)
+{
+	return width <= 2 ? 0 : width <= 8 ? 1 : width <= 16 ? 2 : 3;
+}
+
+/* ---- numbers ---- */
+
+/* The bits of v below its leading one, of a v that is `length` bits long. */
+range_inline uint64_t low_bits(struct range *r, const bool decoding, unsigned int length,
+			       uint64_t v)
+{
+	if (length < 2)
+		return length;
+	return 1ull << (length - 1) | range_raw(r, decoding, length - 1, v);
+}
+
+range_inline uint64_t number(struct range *r, const bool decoding, struct number_model *m,
+			     uint64_t v)
+{
+	unsigned int wanted = bit_length(v), length = 0;
+
+	while (length < LENGTHS - 1 &&
+	       !range_bit(r, decoding, &m->length[length], length == wanted))
+		length++;
+	return low_bits(r, decoding, length, v);
+}
+
+uint64_t section_number(struct section *s, struct number_model *m, uint64_t v)
+{
+	return s->decoding ? number(&s->range, true, m, v) : number(&s->range, false, m, v);
+}
+
+bool section_flag(struct section *s, struct bit *b, bool v)
+{
+	return s->decoding ? range_bit(&s->range, true, b, v) : range_bit(&s->range, false, b, v);
+}
+
+/* ---- residuals ---- */
+
+/* What the last residuals of a column were like. */
+struct history {
+	unsigned int length, length_before;
+	enum near sign; /* of the last */
+};
+
+static inline unsigned int activity(const struct history *h)
+{
+	unsigned int sum = h->length * 2 + h->length_before;
+
+	if (sum < 16)
+		return sum;
+	return sum < 44 ? 16 + (sum - 16) / 4 : ACTIVITIES - 1;
+}
+
+range_inline unsigned int residual_length(struct range *r, const bool decoding,
+					  struct residual_model *m, unsigned int act,
+					  unsigned int wanted)
+{
+	unsigned int length = 1;
+
+	while (length < LENGTHS_NEAR) {
+		if (range_bit(r, decoding, &m->length[act][length], length == wanted))
+			return length;
+		length++;
+	}
+	while (length < LENGTHS - 1 &&
+	       !range_bit(r, decoding, &m->longer[length], length == wanted))
+		length++;
+	return length;
+}
+
+/* The two highest bits below the leading one are modelled, the rest is noise. */
+range_inline uint64_t residual_magnitude(struct range *r, const bool decoding,
+					 struct residual_model *m, unsigned int length, uint64_t v)
+{
+	unsigned int low = length - 1, node = 1;
+	uint64_t high = 1;
+
+	for (unsigned int i = 0; i < 2 && low > 0; i++) {
+		low--;
+		int bit = range_bit(r, decoding, &m->high[length][node], (int)(v >> low & 1));
+
+		node = node * 2 + (unsigned int)bit;
+		high = high << 1 | (unsigned int)bit;
+		if (i == 0)
+			node = bit ? 3 : 2;
+	}
+	if (low == 0)
+		return high;
+	return high << low | range_raw(r, decoding, low, v);
+}
+
+range_inline int64_t residual(struct range *r, const bool decoding, struct residual_model *m,
+			      struct history *h, enum near near, int64_t v)
+{
+	unsigned int act = activity(h), length;
+	uint64_t magnitude = v < 0 ? -(uint64_t)v : (uint64_t)v;
+	int less;
+
+	h->length_before = h->length;
+	if (range_bit(r, decoding, &m->zero[act][near], v == 0)) {
+		h->length = 0;
+		h->sign = NEAR_ZERO;
+		return 0;
+	}
+	less = range_bit(r, decoding, &m->sign[h->sign ? h->sign - 1 : 0][near], v < 0);
+	length = residual_length(r, decoding, m, act, bit_length(magnitude));
+	magnitude = residual_magnitude(r, decoding, m, length, magnitude);
+	h->length = length;
+	h->sign = less ? NEAR_LESS : NEAR_MORE;
+	return (int64_t)(less ? -magnitude : magnitude);
+}
+
+/* ---- times ---- */
+
+range_inline void times(struct section *s, const bool decoding, int64_t *t, size_t n)
+{
+	struct history h = {0};
+	uint64_t step = 0;
+
+	t[0] = (int64_t)number(&s->range, decoding, &s->models.time, (uint64_t)t[0]);
+	for (size_t i = 1; i < n; i++) {
+		uint64_t expected = (uint64_t)t[i - 1] + step;
+		uint64_t got =
+			(uint64_t)residual(&s->range, decoding, &s->models.times, &h, NEAR_NOTHING,
+					   (int64_t)((uint64_t)t[i] - expected));
+
+		if (decoding)
+			t[i] = (int64_t)(expected + got);
+		step = (uint64_t)t[i] - (uint64_t)t[i - 1];
+	}
+}
+
+void section_times(struct section *s, int64_t *t, size_t n)
+{
+	if (s->decoding)
+		times(s, true, t, n);
+	else
+		times(s, false, t, n);
+}
+
+/* ---- columns ---- */
+
+/* v as a number of `width` bits, extended to 64. */
+static inline uint64_t extend(uint64_t v, unsigned int width, bool is_signed)
+{
+	unsigned int drop = 64 - width;
+
+	return is_signed ? (uint64_t)((int64_t)(v << drop) >> drop) : v << drop >> drop;
+}
+
+range_inline void presence(struct section *s, const bool decoding, struct column *c)
+{
+	struct section_models *m = &s->models;
+	unsigned int before = 0;
+	size_t n = 0;
+
+	c->same = range_bit(&s->range, decoding, &m->same, c->same);
+	if (c->same)
+		return;
+	for (size_t i = 0; i < c->rows; i++) {
+		unsigned int column_before = c->present[i] >> (decoding ? 0 : 1) & 1;
+		unsigned int context = before << 1 | column_before;
+		int bit = range_bit(&s->range, decoding, &m->present[context], c->present[i] & 1);
+
+		before = (before << 1 | (unsigned int)bit) & 7;
+		c->present[i] = (uint8_t)bit;
+		n += (unsigned int)bit;
+	}
+	c->n = n;
+}
+
+static bool is_narrow(const struct column *c)
+{
+	uint64_t odd = 0;
+
+	for (size_t i = 0; i < c->n; i++)
+		odd |= c->values[i] ^ extend(c->values[i], c->width, c->is_signed);
+	return odd == 0;
+}
+
+static enum column_kind best_kind(const struct column *c)
+{
+	uint64_t delta_bits = 0, linear_bits = 0, before = 0;
+
+	for (size_t i = 1; i < c->n; i++) {
+		uint64_t delta = extend(c->values[i] - c->values[i - 1], c->width, true);
+		uint64_t linear = extend(delta - before, c->width, true);
+
+		delta_bits += bit_length(zigzag_encode((int64_t)delta));
+		linear_bits += bit_length(zigzag_encode((int64_t)linear));
+		before = delta;
+	}
+	if (delta_bits == 0)
+		return COLUMN_CONSTANT;
+	return linear_bits < delta_bits ? COLUMN_LINEAR : COLUMN_DELTA;
+}
+
+range_inline enum column_kind kind(struct section *s, const bool decoding, unsigned int class,
+				   enum column_kind k)
+{
+	struct bit *m = s->models.kind[class];
+
+	if (range_bit(&s->range, decoding, &m[0], k == COLUMN_CONSTANT))
+		return COLUMN_CONSTANT;
+	return range_bit(&s->range, decoding, &m[1], k == COLUMN_LINEAR) ? COLUMN_LINEAR
+									 : COLUMN_DELTA;
+}
+
+range_inline void changes(struct section *s, const bool decoding, struct column *c,
+			  enum column_kind k, struct residual_model *m)
+{
+	struct history h = {0};
+	uint64_t value = c->values[0], step = 0;
+	size_t row = 0;
+
+	while (!c->present[row])
+		row++;
+	for (size_t i = 1; i < c->n; i++) {
+		uint64_t expected = value + (k == COLUMN_LINEAR ? step : 0);
+		int64_t diff = 0;
+
+		do
+			row++;
+		while (!c->present[row]);
+		if (!decoding)
+			diff = (int64_t)extend(c->values[i] - expected, c->width, true);
+		diff = residual(&s->range, decoding, m, &h, (enum near)c->near[row], diff);
+		c->near[row] = (uint8_t)h.sign;
+		if (decoding)
+			c->values[i] = extend(expected + (uint64_t)diff, c->width, c->is_signed);
+		step = c->values[i] - value;
+		value = c->values[i];
+	}
+}
+
+/* What a column has learnt is where the next of its width begins, but soon forgotten. */
+static void inherit(struct residual_model *to, const struct residual_model *from)
+{
+	enum { TRUST = 4 };
+	struct bit *b = (struct bit *)to;
+
+	*to = *from;
+	for (size_t i = 0; i < sizeof(*to) / sizeof(*b); i++)
+		if (b[i].seen > TRUST)
+			b[i].seen = TRUST;
+}
+
+range_inline void column(struct section *s, const bool decoding, struct column *c)
+{
+	unsigned int class = width_class(c->width);
+	enum column_kind k = COLUMN_CONSTANT;
+
+	presence(s, decoding, c);
+	if (c->n == 0 || (decoding && c->n > c->room))
+		return;
+	if (!range_bit(&s->range, decoding, &s->models.narrow, decoding || is_narrow(c)))
+		c->width = 64;
+	c->values[0] = number(&s->range, decoding, &s->models.first[class],
+			      decoding ? 0 : extend(c->values[0], c->width, false));
+	c->values[0] = extend(c->values[0], c->width, c->is_signed);
+	if (c->n == 1)
+		return;
+	k = kind(s, decoding, class, decoding ? k : best_kind(c));
+	if (k == COLUMN_CONSTANT) {
+		for (size_t i = 1; decoding && i < c->n; i++)
+			c->values[i] = c->values[0];
+		return;
+	}
+	inherit(&s->models.own, &s->models.residuals[class]);
+	changes(s, decoding, c, k, &s->models.own);
+	s->models.residuals[class] = s->models.own;
+}
+
+void section_columns_start(struct column *c)
+{
+	memset(c->present, 1, c->rows);
+	memset(c->near, NEAR_NOTHING, c->rows);
+	c->n = c->rows;
+}
+
+void section_column(struct section *s, struct column *c)
+{
+	if (s->decoding)
+		column(s, true, c);
+	else
+		column(s, false, c);
+}
+
+/* ---- sections ---- */
+
+static void models_init(struct section_models *m)
+{
+	struct bit *b = (struct bit *)m;
+
+	for (size_t i = 0; i < sizeof(*m) / sizeof(*b); i++)
+		b[i] = bit_init();
+}
+
+void section_encode(struct section *s, struct buf *out)
+{
+	models_init(&s->models);
+	s->decoding = false;
+	range_encode_start(&s->range, out);
+}
+
+void section_encode_end(struct section *s)
+{
+	range_encode_end(&s->range);
+}
+
+void section_decode(struct section *s, const uint8_t *data, size_t len)
+{
+	models_init(&s->models);
+	s->decoding = true;
+	range_decode_start(&s->range, data, len);
+}

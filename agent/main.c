@@ -1,4 +1,146 @@
-int main(void)
+#include "agent/agent.h"
+#include "agent/config/config.h"
+#include "base/log.h"
+
+#include <getopt.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { EXIT_USAGE = 2, OPT_PRINT = 256, OPT_CHECK, OPT_VERSION };
+
+static const char usage[] =
+	"Usage: towline-agent -c FILE [--check-config]\n"
+	"       towline-agent --print-config | --version | --help\n"
+	"\n"
+	"Takes frames of CAN buses, decodes, collects and batches signals, keeps them on disk, "
+	"and\n"
+	"publishes them by MQTT until the relay has confirmed each batch.\n"
+	"\n"
+	"  -c, --config FILE   the configuration\n"
+	"      --check-config  read it, the catalog and the rules, say what is wrong, and exit\n"
+	"      --print-config  every key with its default, bounds and help, and exit\n"
+	"      --version       the version, and exit\n"
+	"  -h, --help          this, and exit\n"
+	"\n"
+	"SIGTERM and SIGINT: store what was collected and stop. SIGHUP: read FILE again.\n"
+	"Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.\n";
+
+struct options {
+	const char *path;
+	bool check;
+};
+
+static const struct option long_options[] = {
+	{"config", required_argument, NULL, 'c'},
+	{"check-config", no_argument, NULL, OPT_CHECK},
+	{"print-config", no_argument, NULL, OPT_PRINT},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
+};
+
+/* Returns -1 to go on, or an exit code. */
+static int parse_options(int argc, char **argv, struct options *ret)
 {
-	return 0;
+	int o;
+
+	while ((o = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
+		switch (o) {
+		case 'c':
+			ret->path = optarg;
+			break;
+		case OPT_CHECK:
+			ret->check = true;
+			break;
+		case OPT_PRINT:
+			conf_print(config_table(), stdout);
+			return 0;
+		case OPT_VERSION:
+			puts("towline-agent " TOWLINE_VERSION);
+			return 0;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			fputs("Try towline-agent --help\n", stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc || !ret->path) {
+		fputs(optind < argc ? "towline-agent: too many arguments\n"
+				    : "towline-agent: -c FILE is missing\n",
+		      stderr);
+		fputs("Try towline-agent --help\n", stderr);
+		return EXIT_USAGE;
+	}
+	return -1;
+}
+
+static int fail(int code, const struct error *err)
+{
+	fprintf(stderr, "towline-agent: %s\n", err->text);
+	return code;
+}
+
+/* What can be known without opening the outbox or a source. */
+static int check_config(const struct conf *c, const char *path)
+{
+	struct error err = {"out of memory"};
+	struct collect *col = NULL;
+	struct catalog *cat;
+	int r = catalog_load_file(&cat, conf_string(c, "catalog", NULL, "file"), &err);
+
+	if (r < 0)
+		return fail(EXIT_USAGE, &err);
+	r = config_collect(&col, c, path, cat, &err);
+	if (r == 0)
+		printf("%s: fine, %zu of %zu signals\n", path, collect_wanted_count(col),
+		       cat->n_signals);
+	collect_free(col);
+	catalog_free(cat);
+	return r < 0 ? fail(EXIT_USAGE, &err) : 0;
+}
+
+/* The agent shares a small unit with others: one heap for all threads, and large blocks go back to
+ * the kernel when they are freed. */
+static void tune_heap(void)
+{
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, 64 << 10);
+	mallopt(M_TRIM_THRESHOLD, 128 << 10);
+}
+
+static int run(struct conf *c, const char *path)
+{
+	struct error err = {"out of memory"};
+	struct agent *a;
+	int code;
+
+	log_set_level((enum log_level)conf_enum(c, "agent", NULL, "log_level"));
+	if (agent_new(&a, c, path, timebase_system(), &err) < 0)
+		return fail(AGENT_EXIT_FAILED, &err);
+	log_info("started", "version=%s config=%s", TOWLINE_VERSION, path);
+	code = agent_run(a);
+	agent_free(a);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	struct options opt = {0};
+	struct error err = {"out of memory"};
+	struct conf *c;
+	int code = parse_options(argc, argv, &opt);
+
+	if (code >= 0)
+		return code;
+	tune_heap();
+	if (config_load(&c, opt.path, &err) < 0)
+		return fail(EXIT_USAGE, &err);
+	if (!opt.check)
+		return run(c, opt.path);
+	code = check_config(c, opt.path);
+	conf_free(c);
+	return code;
 }

@@ -1,0 +1,117 @@
+#include "agent/batch/pipeline.h"
+
+#include "agent/decode/decode.h"
+#include "base/log.h"
+
+struct pipeline {
+	const struct catalog *cat;
+	struct decoder *decoder;
+	struct collect *collect;
+	struct batcher *batcher;
+	struct counters *counters;
+	unsigned classes;
+	struct sample *samples; /* pipeline_slack of them */
+};
+
+size_t pipeline_slack(const struct catalog *cat)
+{
+	size_t most = 1;
+
+	for (size_t i = 0; i < cat->n_messages; i++)
+		if (cat->messages[i].n_signals > most)
+			most = cat->messages[i].n_signals;
+	return most;
+}
+
+int pipeline_set_collect(struct pipeline *p, struct collect *col)
+{
+	struct decoder *d;
+	int r = decoder_new(&d, p->cat, collect_wanted(col));
+
+	if (r < 0)
+		return r;
+	assert(decoder_samples_max(d) <= pipeline_slack(p->cat));
+	decoder_free(p->decoder);
+	collect_free(p->collect);
+	p->decoder = d;
+	p->collect = col;
+	p->classes = collect_classes(col);
+	return 0;
+}
+
+int pipeline_new(struct pipeline **ret, const struct catalog *cat, struct collect *col,
+		 struct batcher *batcher, struct counters *counters)
+{
+	struct pipeline *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->cat = cat;
+	p->batcher = batcher;
+	p->counters = counters;
+	p->samples = calloc(pipeline_slack(cat), sizeof(*p->samples));
+	r = p->samples ? pipeline_set_collect(p, col) : -ENOMEM;
+	if (r < 0) {
+		pipeline_free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+struct pipeline *pipeline_free(struct pipeline *p)
+{
+	if (!p)
+		return NULL;
+	decoder_free(p->decoder);
+	collect_free(p->collect);
+	free(p->samples);
+	free(p);
+	return NULL;
+}
+
+static void add_run(struct pipeline *p, uint32_t message, int64_t t_ns, const struct collected *run)
+{
+	counter_add(&p->counters->samples_collected, run->n);
+	if (batcher_add(p->batcher, run->class, message, t_ns, run->samples, run->n) == 0)
+		return;
+	counter_add(&p->counters->samples_dropped_front, run->n);
+	log_error("samples_dropped", "message=%s samples=%zu what=they fit no batch",
+		  p->cat->messages[message].name, run->n);
+}
+
+static void count_isotp(struct pipeline *p)
+{
+	const struct isotp_counters *c = decoder_isotp(p->decoder);
+
+	counter_set(&p->counters->isotp_messages, c->payloads);
+	counter_set(&p->counters->isotp_errors,
+		    c->timeouts + c->sequence + c->interrupted + c->too_long + c->malformed);
+}
+
+int pipeline_frame(struct pipeline *p, const struct frame *f)
+{
+	struct collected runs[CLASS_COUNT];
+	uint32_t message = CATALOG_NONE;
+	size_t n = 0, n_runs;
+
+	if (!batcher_ready(p->batcher, p->classes))
+		return PIPELINE_BUSY;
+	counter_add(&p->counters->frames_received, 1);
+	if (f->bus != FRAME_BUS_NONE)
+		n = decoder_frame(p->decoder, f, &message, p->samples);
+	if (message == CATALOG_NONE) {
+		counter_add(&p->counters->frames_unknown, 1);
+		return 0;
+	}
+	if (p->cat->messages[message].bytes > 8)
+		count_isotp(p);
+	if (n == 0)
+		return 0;
+	counter_add(&p->counters->samples_decoded, n);
+	n_runs = collect_apply(p->collect, message, f->t_ns, p->samples, n, runs);
+	for (size_t i = 0; i < n_runs; i++)
+		add_run(p, message, f->t_ns, &runs[i]);
+	return 0;
+}

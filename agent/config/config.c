@@ -1,0 +1,203 @@
+#include "agent/config/config.h"
+
+#include "agent/source/replay.h"
+#include "agent/source/socketcan.h"
+#include "proto/topic.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { ORIGIN_BYTES = 256, RULES_MAX = 8192 };
+
+enum source_type { SOURCE_REPLAY, SOURCE_SOCKETCAN };
+enum { TIMESTAMPS_LOG = 1 };
+
+static int fail(struct error *err, const struct conf *c, const char *path, const char *section,
+		const char *label, const char *key, const char *what)
+{
+	error_set(err, "%s:%d: [%s%s%s] %s: %s", path, conf_line(c, section, label, key), section,
+		  label ? " " : "", label ? label : "", key, what);
+	return -EINVAL;
+}
+
+static int check_id(const struct conf *c, const char *path, const char *key, struct error *err)
+{
+	if (id_is_valid(conf_string(c, "agent", NULL, key)))
+		return 0;
+	return fail(err, c, path, "agent", NULL, key, "1 to 64 of letters, digits, . _ -");
+}
+
+static int check_replay(const struct conf *c, const char *path, const char *label,
+			struct error *err)
+{
+	double speed;
+
+	if (replay_parse_speed(conf_string(c, "source", label, "speed"), &speed) < 0)
+		return fail(err, c, path, "source", label, "speed",
+			    "'max', or a number above 0 up to 100000");
+	if (!*conf_string(c, "source", label, "path"))
+		return fail(err, c, path, "source", label, "path", "a replay needs one");
+	return 0;
+}
+
+static int check_source(const struct conf *c, const char *path, const char *label,
+			struct error *err)
+{
+	if (conf_enum(c, "source", label, "type") == SOURCE_REPLAY)
+		return check_replay(c, path, label, err);
+	if (!*conf_string(c, "source", label, "interface"))
+		return fail(err, c, path, "source", label, "interface", "socketcan needs one");
+	return 0;
+}
+
+static int check(const struct conf *c, const char *path, struct error *err)
+{
+	int r = check_id(c, path, "vehicle", err);
+
+	if (r == 0)
+		r = check_id(c, path, "device", err);
+	if (r == 0 && conf_int(c, "mqtt", NULL, "backoff_min_ms") >
+			      conf_int(c, "mqtt", NULL, "backoff_max_ms"))
+		r = fail(err, c, path, "mqtt", NULL, "backoff_min_ms", "above backoff_max_ms");
+	for (size_t i = 0; r == 0 && conf_label(c, "source", i); i++)
+		r = check_source(c, path, conf_label(c, "source", i), err);
+	if (r == 0 && !conf_label(c, "collect", 0)) {
+		error_set(err, "%s: no [collect NAME] section: nothing would be collected", path);
+		r = -EINVAL;
+	}
+	return r;
+}
+
+int config_load(struct conf **ret, const char *path, struct error *err)
+{
+	struct conf *c;
+	int r = conf_load(&c, config_table(), path, err);
+
+	if (r < 0)
+		return r;
+	r = check(c, path, err);
+	if (r < 0) {
+		conf_free(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+/* ---- [collect] ---- */
+
+struct rules {
+	struct collect_rule *rules;
+	char (*origins)[ORIGIN_BYTES]; /* one a section */
+	size_t n, n_sections;
+};
+
+static void rules_free(struct rules *r)
+{
+	free(r->rules);
+	free(r->origins);
+}
+
+static size_t count_items(const struct conf *c, const char *label)
+{
+	size_t n = 0;
+
+	while (conf_list(c, "collect", label, "signals", n))
+		n++;
+	return n;
+}
+
+static int rules_allocate(struct rules *r, const struct conf *c)
+{
+	size_t n = 0;
+	const char *label;
+
+	while ((label = conf_label(c, "collect", r->n_sections)) != NULL) {
+		n += count_items(c, label);
+		r->n_sections++;
+	}
+	r->rules = calloc(n + 1, sizeof(*r->rules));
+	r->origins = calloc(r->n_sections + 1, sizeof(*r->origins));
+	return r->rules && r->origins ? 0 : -ENOMEM;
+}
+
+static void rules_add_section(struct rules *r, const struct conf *c, const char *path, size_t i)
+{
+	const char *label = conf_label(c, "collect", i);
+	struct collect_rule rule = {
+		.mode = (enum collect_mode)conf_enum(c, "collect", label, "mode"),
+		.period_ns = conf_int(c, "collect", label, "period_ms") * NS_PER_MS,
+		.class = (enum uplink_class)conf_enum(c, "collect", label, "class"),
+		.origin = r->origins[i],
+	};
+
+	(void)snprintf(r->origins[i], ORIGIN_BYTES, "%s:%d: [collect %s]", path,
+		       conf_line(c, "collect", label, "signals"), label);
+	for (size_t k = 0; (rule.pattern = conf_list(c, "collect", label, "signals", k)); k++)
+		r->rules[r->n++] = rule;
+}
+
+int config_collect(struct collect **ret, const struct conf *c, const char *path,
+		   const struct catalog *cat, struct error *err)
+{
+	struct rules rules cleanup(rules_free) = {0};
+
+	if (rules_allocate(&rules, c) < 0) {
+		error_set(err, "%s: no memory for the rules", path);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < rules.n_sections; i++)
+		rules_add_section(&rules, c, path, i);
+	return collect_new(ret, cat, rules.rules, rules.n, err);
+}
+
+/* ---- [source] ---- */
+
+bool config_keeps_times(const struct conf *c)
+{
+	const char *label;
+
+	for (size_t i = 0; (label = conf_label(c, "source", i)) != NULL; i++)
+		if (conf_enum(c, "source", label, "type") == SOURCE_REPLAY &&
+		    conf_enum(c, "source", label, "timestamps") == TIMESTAMPS_LOG)
+			return true;
+	return false;
+}
+
+static int make_replay(struct source **ret, const struct conf *c, const char *label,
+		       const struct source_env *env, struct error *err)
+{
+	struct replay_options opt = {
+		.path = conf_string(c, "source", label, "path"),
+		.loop = conf_bool(c, "source", label, "loop"),
+		.keep_times = conf_enum(c, "source", label, "timestamps") == TIMESTAMPS_LOG,
+	};
+	int r = replay_parse_speed(conf_string(c, "source", label, "speed"), &opt.speed);
+
+	return r < 0 ? r : replay_new(ret, env, label, &opt, err);
+}
+
+static int make_socketcan(struct source **ret, const struct conf *c, const char *label,
+			  const struct source_env *env, struct error *err)
+{
+	const char *interface = conf_string(c, "source", label, "interface");
+	const char *bus = conf_string(c, "source", label, "bus");
+	struct socketcan_options opt = {.interface = interface, .bus = *bus ? bus : interface};
+
+	return socketcan_new(ret, env, label, &opt, err);
+}
+
+int config_source(struct source **ret, const struct conf *c, const char *path, const char *label,
+		  const struct source_env *env, struct error *err)
+{
+	bool replay = conf_enum(c, "source", label, "type") == SOURCE_REPLAY;
+	struct error why = {"out of memory"};
+	int r = replay ? make_replay(ret, c, label, env, &why)
+		       : make_socketcan(ret, c, label, env, &why);
+
+	if (r < 0)
+		error_set(err, "%s:%d: [source %s] %s", path,
+			  conf_line(c, "source", label, replay ? "path" : "interface"), label,
+			  why.text);
+	return r;
+}

@@ -1,0 +1,23 @@
+/* agent/config/config.h: the keys of agent.conf, and the parts that take more than a look-up. */
+#pragma once
+
+#include "agent/collect/collect.h"
+#include "agent/source/source.h"
+#include "base/conf.h"
+
+/* Every section and key with type, default, bounds and help. */
+const struct conf_table *config_table(void);
+
+/* Reads path and checks what the table cannot say: ids, speeds, a rule at least. Returns 0, or
+ * -errno with err naming path:line. */
+int config_load(struct conf **ret, const char *path, struct error *err) must_check;
+
+/* The [collect] sections, in file order, compiled for a catalog. Errors name path:line. */
+int config_collect(struct collect **ret, const struct conf *c, const char *path,
+		   const struct catalog *cat, struct error *err) must_check;
+
+/* Whether some source keeps the times of its log. */
+bool config_keeps_times(const struct conf *c);
+/* Makes the source of a section. Errors name path:line. */
+int config_source(struct source **ret, const struct conf *c, const char *path, const char *label,
+		  const struct source_env *env, struct error *err) must_check;

@@ -1,0 +1,123 @@
+#include "agent/config/config.h"
+
+#include "agent/publish/window.h"
+
+static const struct conf_section sections[] = {
+	{"agent", false, "Who this is, and where it keeps its files."},
+	{"catalog", false, "What the bits of the buses mean."},
+	{"mqtt", false, "The broker."},
+	{"batch", false, "How many samples make one message."},
+	{"outbox", false, "Batches on disk until the relay has them."},
+	{"publish", false, "What is on its way at once."},
+	{"source", true, "Where frames come from; one section a source."},
+	{"collect", true,
+	 "What is collected; the first section in the file that matches a signal decides."},
+};
+
+#define STRING(sec, name, dflt, lo, hi, rel, text)                                                 \
+	{                                                                                          \
+		.section = sec, .key = name, .type = CONF_STRING, .def = dflt, .min = lo,          \
+		.max = hi, .help = text, .reloads = rel                                            \
+	}
+#define INTEGER(sec, name, dflt, lo, hi, rel, text)                                                \
+	{                                                                                          \
+		.section = sec, .key = name, .type = CONF_INT, .def = dflt, .min = lo, .max = hi,  \
+		.help = text, .reloads = rel                                                       \
+	}
+#define BOOLEAN(sec, name, dflt, text)                                                             \
+	{                                                                                          \
+		.section = sec, .key = name, .type = CONF_BOOL, .def = dflt, .help = text          \
+	}
+#define CHOICE(sec, name, dflt, list, rel, text)                                                   \
+	{                                                                                          \
+		.section = sec, .key = name, .type = CONF_ENUM, .def = dflt, .choices = list,      \
+		.help = text, .reloads = rel                                                       \
+	}
+
+static const struct conf_key keys[] = {
+	STRING("agent", "vehicle", NULL, 1, 64, false,
+	       "Id of the vehicle, a UUID as a rule and never a VIN: letters, digits, . _ -"),
+	STRING("agent", "device", NULL, 1, 64, false, "Id of this device; MQTT client id too"),
+	INTEGER("agent", "part", "0", 0, 65535, false, "Partition that the vehicle belongs to"),
+	STRING("agent", "data_dir", NULL, 1, 1024, false,
+	       "Folder of outbox.db; made when missing. One agent a folder"),
+	CHOICE("agent", "log_level", "info", "error|warn|info|debug", true, "What is logged"),
+	STRING("agent", "status_file", "", 0, 1024, false,
+	       "JSON of all counters, replaced each second and at exit; empty: none"),
+	BOOLEAN("agent", "exit_when_drained", "false",
+		"Exit 0 once all sources have ended and every batch has its receipt"),
+
+	STRING("catalog", "file", NULL, 1, 1024, false,
+	       "Catalog as `towline catalog build` makes it"),
+
+	STRING("mqtt", "uri", "mqtt://127.0.0.1:1883", 1, 512, false, "mqtt://host[:port]"),
+	STRING("mqtt", "username", "", 0, 256, false, "Empty: none"),
+	STRING("mqtt", "password", "", 0, 256, false, "Empty: none"),
+	INTEGER("mqtt", "keepalive_s", "30", 5, 65535, false, "Seconds of silence before a ping"),
+	INTEGER("mqtt", "connect_timeout_s", "10", 1, 300, false, "Longest wait for a connection"),
+	INTEGER("mqtt", "backoff_min_ms", "500", 10, 600000, false,
+		"First wait before another attempt; doubles with jitter"),
+	INTEGER("mqtt", "backoff_max_ms", "60000", 10, 3600000, false, "Longest such wait"),
+	INTEGER("mqtt", "session_expiry_s", "86400", 1, 4294967295, false,
+		"How long the broker keeps receipts for a device that is away"),
+
+	INTEGER("batch", "max_age_ms", "10000", 10, 3600000, true,
+		"A batch is closed this long after its first sample"),
+	INTEGER("batch", "max_samples", "32768", 16, 262144, false,
+		"... or when it holds so many. Memory: about 40 bytes each, times the builders"),
+	INTEGER("batch", "queue", "3", 1, 8, false,
+		"Batches that may wait for the disk; beyond, replays wait and CAN frames drop"),
+	INTEGER("batch", "time_unit_us", "1000", 1, 1000000, false,
+		"Resolution of time on the wire"),
+
+	INTEGER("outbox", "max_bytes", "268435456", 65536, 1099511627776, false,
+		"Quota; when full, the oldest batches of the least urgent class are dropped"),
+	INTEGER("outbox", "file_max_bytes", "0", 0, 1099511627776, false,
+		"Hard bound of the file, which then counts as a full disk; 0: none"),
+
+	INTEGER("publish", "window", "32", 4, WINDOW_ROWS_MAX, false,
+		"Batches without receipt at once; a quarter is for event and live alone"),
+	INTEGER("publish", "window_bytes", "1048576", 1024, 67108864, false,
+		"No new batch is sent while more bytes than this have no receipt"),
+	INTEGER("publish", "receipt_timeout_s", "30", 1, 3600, false,
+		"A batch without receipt is sent again after it; doubles each time"),
+
+	CHOICE("source", "type", NULL, "replay|socketcan", false, "Kind of source"),
+	STRING("source", "path", "", 0, 1024, false,
+	       "replay: candump log, plain or gzip, or a FIFO; - is standard input"),
+	STRING("source", "speed", "1", 1, 16, false,
+	       "replay: times real time, or max: as fast as possible"),
+	BOOLEAN("source", "loop", "false", "replay: start over at the end of the file"),
+	CHOICE("source", "timestamps", "now", "now|log", false,
+	       "replay: now: the first frame happens when it is read, the others as far from it as "
+	       "in the log. log: wall times are the log's"),
+	STRING("source", "interface", "", 0, 15, false, "socketcan: can0"),
+	STRING("source", "bus", "", 0, 64, false,
+	       "socketcan: bus of the catalog; empty: the interface's name"),
+
+	{.section = "collect",
+	 .key = "signals",
+	 .type = CONF_LIST,
+	 .min = 1,
+	 .max = 1024,
+	 .help = "bus.message.signal, ...; * stands for any text in a part, * alone for all",
+	 .reloads = true},
+	CHOICE("collect", "mode", "every", "every|change|period", true,
+	       "every: each sample; change: those that differ from the last; period: the first of "
+	       "each period"),
+	INTEGER("collect", "period_ms", "1000", 1, 86400000, true, "period: its length"),
+	CHOICE("collect", "class", "bulk", "event|live|bulk|log|status", true,
+	       "Urgency; its batches travel and wait apart"),
+};
+
+static const struct conf_table table = {
+	.sections = sections,
+	.n_sections = array_len(sections),
+	.keys = keys,
+	.n_keys = array_len(keys),
+};
+
+const struct conf_table *config_table(void)
+{
+	return &table;
+}

@@ -1,0 +1,85 @@
+/* agent/health/counters.h: what the agent counts, shown in the status file.
+ *
+ * Below all stages: each stage counts what it does. Every counter has one writing thread (front or
+ * back) and may be read by any, so a plain load and store suffice: no locked instruction a frame.
+ *
+ * samples_accepted = samples_acked + samples_dropped + samples_quarantined + outbox_samples holds
+ * for a fresh outbox whenever nothing is being committed. */
+#pragma once
+
+#include "base/base.h"
+
+#include <stdatomic.h>
+
+/* name, front or back thread, what it means */
+#define AGENT_COUNTERS(X)                                                                          \
+	X(frames_received, "frames that the pipeline took")                                        \
+	X(frames_unknown, "of these: no message of the catalog has the id on that bus")            \
+	X(frames_dropped, "frames lost because no batch was free, or the socket overflowed")       \
+	X(frames_dropped_busy, "of these: no batch was free")                                      \
+	X(frames_dropped_socket, "of these: the kernel's socket buffer was full")                  \
+	X(isotp_messages, "payloads put together from ISO-TP frames")                              \
+	X(isotp_errors, "ISO-TP payloads given up")                                                \
+	X(lines_read, "lines of replayed logs")                                                    \
+	X(lines_bad, "of these: not candump, passed over")                                         \
+	X(sources_failed, "times that a source could not be opened or read on")                    \
+	X(samples_decoded, "samples of wanted signals in frames")                                  \
+	X(samples_collected, "samples that the rules let through")                                 \
+	X(batches_closed, "batches handed to the store")                                           \
+	X(samples_dropped_front, "collected samples that did not fit any batch")                   \
+	X(store_busy, "times that a source waited because no batch was free")                      \
+	X(batches_stored, "batches committed to the outbox")                                       \
+	X(samples_accepted, "samples in batches committed to the outbox")                          \
+	X(store_failures, "commits that failed, for instance on a full disk; tried again")         \
+	X(batches_dropped, "batches lost: quota, purge, or stop while the disk was full")          \
+	X(samples_dropped, "samples in them")                                                      \
+	X(batches_dropped_quota, "of the batches: oldest of the least urgent class, quota full")   \
+	X(batches_dropped_purge, "of the batches: the relay said that consent is gone")            \
+	X(batches_dropped_stop, "of the batches: could not be stored before the agent stopped")    \
+	X(batches_published, "batches handed to MQTT, repeats included")                           \
+	X(batches_resent, "of these: sent before")                                                 \
+	X(bytes_published, "bytes of MQTT packets sent")                                           \
+	X(batches_refused, "PUBACKs that said no: no subscriber, quota, not authorised")           \
+	X(batches_nacked, "receipts that said no")                                                 \
+	X(batches_acked, "batches with a receipt, deleted from the outbox")                        \
+	X(samples_acked, "samples in them")                                                        \
+	X(batches_quarantined, "batches the relay cannot read, set aside")                         \
+	X(samples_quarantined, "samples in them")                                                  \
+	X(receipts_received, "receipts for this epoch")                                            \
+	X(receipts_bad, "receipts that could not be read")                                         \
+	X(receipts_foreign, "receipts for another epoch, not used")                                \
+	X(outbox_rows, "batches in the outbox now")                                                \
+	X(outbox_bytes, "bytes of them")                                                           \
+	X(outbox_samples, "samples in them")                                                       \
+	X(lifetime_samples_accepted, "samples_accepted since this outbox was made")                \
+	X(lifetime_samples_acked, "samples_acked since then")                                      \
+	X(lifetime_samples_dropped, "samples_dropped since then, but those lost at a stop")        \
+	X(lifetime_samples_quarantined, "samples_quarantined since then")                          \
+	X(in_flight, "batches sent and without receipt")                                           \
+	X(connected, "1 while connected to the broker")                                            \
+	X(connects, "connections made")                                                            \
+	X(connect_failures, "attempts that failed")                                                \
+	X(sources_active, "sources that have not ended")
+
+struct counters {
+#define COUNTER_FIELD(name, help) _Atomic uint64_t name;
+	AGENT_COUNTERS(COUNTER_FIELD)
+#undef COUNTER_FIELD
+};
+
+/* By the counter's own thread only. */
+static inline void counter_add(_Atomic uint64_t *c, uint64_t n)
+{
+	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+}
+
+static inline void counter_set(_Atomic uint64_t *c, uint64_t v)
+{
+	atomic_store_explicit(c, v, memory_order_relaxed);
+}
+
+static inline uint64_t counter_get(_Atomic uint64_t *c)
+{
+	return atomic_load_explicit(c, memory_order_relaxed);
+}

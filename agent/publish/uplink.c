@@ -1,0 +1,204 @@
+#include "agent/publish/uplink.h"
+
+#include "agent/store/intake.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <string.h>
+
+struct uplink {
+	struct loop *loop;
+	struct store *store;
+	struct intake *intake;
+	struct publish *publish;
+	struct counters *counters;
+	const struct timebase *tb;
+	struct uplink_handlers on;
+	struct loop_wake wake;
+	pthread_t thread;
+	bool running;
+	bool drained;
+	_Atomic bool sources_ended;
+	_Atomic bool stop;
+	_Atomic int64_t stop_wait_ns;
+};
+
+static void check_drained(struct uplink *u)
+{
+	/* The flag first: what was put into the queue before it was set is seen after. */
+	if (u->drained || !atomic_load(&u->sources_ended))
+		return;
+	if (!intake_is_idle(u->intake) || store_totals(u->store).rows > 0)
+		return;
+	u->drained = true;
+	u->on.drained(u->on.ctx);
+}
+
+static void on_wake(struct loop_wake *w)
+{
+	struct uplink *u = w->ctx;
+
+	if (atomic_load(&u->stop)) {
+		struct mono_time deadline = timebase_mono(u->tb);
+
+		deadline.ns += atomic_load(&u->stop_wait_ns);
+		intake_finish(u->intake, u->tb, deadline);
+		loop_stop(u->loop);
+		return;
+	}
+	intake_run(u->intake);
+	check_drained(u);
+}
+
+static void on_room(void *ctx)
+{
+	struct uplink *u = ctx;
+
+	u->on.room(u->on.ctx);
+}
+
+static void on_stored(void *ctx)
+{
+	struct uplink *u = ctx;
+
+	publish_kick(u->publish);
+}
+
+static void on_corrupt(void *ctx)
+{
+	struct uplink *u = ctx;
+
+	u->on.corrupt(u->on.ctx);
+}
+
+static void on_changed(void *ctx)
+{
+	check_drained(ctx);
+}
+
+static int open_store(struct uplink *u, const struct uplink_options *opt, struct error *err)
+{
+	bool aside = false;
+	int r = store_open(&u->store, opt->outbox_path, &opt->store, &aside, err);
+	struct store_totals t;
+
+	if (r < 0)
+		return r;
+	t = store_totals(u->store);
+	if (aside)
+		log_error("outbox_set_aside", "path=%s what=it was damaged; a new one was made",
+			  opt->outbox_path);
+	log_info("outbox_open", "epoch=%016" PRIx64 " rows=%" PRIu64 " bytes=%" PRIu64,
+		 store_epoch(u->store), t.rows, t.bytes);
+	return 0;
+}
+
+static int prepare(struct uplink *u, struct batch_queue *queue, const struct uplink_options *opt)
+{
+	struct intake_handlers on = {on_room, on_stored, on_corrupt, u};
+	struct publish_options pub = opt->publish;
+	int r = loop_new(&u->loop, opt->tb);
+
+	if (r == 0)
+		r = loop_wake_add(u->loop, &u->wake);
+	if (r == 0)
+		r = intake_new(&u->intake, u->loop, queue, u->store, u->counters, &on);
+	if (r < 0)
+		return r;
+	pub.changed = on_changed;
+	pub.ctx = u;
+	return publish_new(&u->publish, u->loop, u->store, u->counters, &pub);
+}
+
+int uplink_new(struct uplink **ret, struct batch_queue *queue, struct counters *counters,
+	       const struct uplink_options *opt, const struct uplink_handlers *handlers,
+	       struct error *err)
+{
+	struct uplink *u = calloc(1, sizeof(*u));
+	int r;
+
+	if (!u) {
+		error_set(err, "out of memory");
+		return -ENOMEM;
+	}
+	u->counters = counters;
+	u->tb = opt->tb;
+	u->on = *handlers;
+	u->wake = (struct loop_wake){.cb = on_wake, .ctx = u};
+	r = open_store(u, opt, err);
+	if (r == 0) {
+		r = prepare(u, queue, opt);
+		if (r < 0)
+			error_set(err, "cannot start to publish to %s: %s", opt->publish.mqtt.uri,
+				  strerror(-r));
+	}
+	if (r < 0) {
+		uplink_free(u);
+		return r;
+	}
+	*ret = u;
+	return 0;
+}
+
+struct uplink *uplink_free(struct uplink *u)
+{
+	if (!u)
+		return NULL;
+	assert(!u->running);
+	publish_free(u->publish);
+	intake_free(u->intake);
+	store_close(u->store);
+	if (u->loop)
+		loop_wake_remove(&u->wake);
+	loop_free(u->loop);
+	free(u);
+	return NULL;
+}
+
+uint64_t uplink_epoch(const struct uplink *u)
+{
+	return store_epoch(u->store);
+}
+
+static void *thread_main(void *ctx)
+{
+	struct uplink *u = ctx;
+	int r = loop_run(u->loop);
+
+	if (r < 0)
+		log_error("uplink_failed", "what=%s", strerror(-r));
+	return NULL;
+}
+
+int uplink_start(struct uplink *u)
+{
+	int r = pthread_create(&u->thread, NULL, thread_main, u);
+
+	if (r != 0)
+		return -r;
+	u->running = true;
+	return 0;
+}
+
+void uplink_kick(struct uplink *u)
+{
+	loop_wake_post(&u->wake);
+}
+
+void uplink_sources_ended(struct uplink *u)
+{
+	atomic_store(&u->sources_ended, true);
+	loop_wake_post(&u->wake);
+}
+
+void uplink_stop(struct uplink *u, int64_t wait_ns)
+{
+	if (!u->running)
+		return;
+	atomic_store(&u->stop_wait_ns, wait_ns);
+	atomic_store(&u->stop, true);
+	loop_wake_post(&u->wake);
+	(void)pthread_join(u->thread, NULL);
+	u->running = false;
+}

@@ -1,0 +1,55 @@
+#include "agent/source/source.h"
+
+#include <string.h>
+
+int source_init(struct source *s, const struct source_ops *ops, const struct source_env *env,
+		const char *name)
+{
+	s->ops = ops;
+	s->env = env;
+	s->ended = false;
+	s->name = strdup(name);
+	return s->name ? 0 : -ENOMEM;
+}
+
+void source_end(struct source *s)
+{
+	if (s->ended)
+		return;
+	s->ended = true;
+	s->env->ended(s->env->ctx, s);
+}
+
+const char *source_name(const struct source *s)
+{
+	return s->name;
+}
+
+void source_resume(struct source *s)
+{
+	if (!s->ended && s->ops->resume)
+		s->ops->resume(s);
+}
+
+void source_stop(struct source *s)
+{
+	s->ops->stop(s);
+}
+
+struct source *source_free(struct source *s)
+{
+	if (s) {
+		source_stop(s);
+		free(s->name);
+		s->ops->free(s);
+	}
+	return NULL;
+}
+
+uint16_t source_bus(const struct catalog *cat, const char *name)
+{
+	for (size_t i = 0; i < cat->n_buses; i++)
+		if (strcmp(cat->buses[i], name) == 0)
+			return (uint16_t)i;
+	return FRAME_BUS_NONE;
+}

@@ -1,0 +1,59 @@
+/* agent/source/source.h: where frames come from.
+ *
+ * A source runs on the front loop and hands over one frame at a time. Frames carry mono time and
+ * the catalog's bus number. What a source does when the pipeline is busy is its own affair: replay
+ * waits, a CAN socket drops and counts. */
+#pragma once
+
+#include "agent/health/counters.h"
+#include "agent/source/clock.h"
+#include "agent/source/frame.h"
+#include "base/loop.h"
+#include "proto/catalog.h"
+
+struct source;
+
+enum { SOURCE_BUSY = 1 };
+
+/* What all sources share; borrowed for their life. */
+struct source_env {
+	struct loop *loop;
+	const struct timebase *tb;
+	const struct catalog *cat;
+	struct clock_pair clock; /* by which a log's wall times become mono times */
+	struct counters *counters;
+	/* Returns 0, or SOURCE_BUSY with the frame not taken: source_resume says when to try
+	 * again. */
+	int (*frame)(void *ctx, const struct frame *f);
+	/* The source has no more frames; once. It may be freed, but not in this call. */
+	void (*ended)(void *ctx, struct source *s);
+	void *ctx;
+};
+
+struct source_ops {
+	const char *type;
+	void (*resume)(struct source *s);
+	void (*stop)(struct source *s);
+	void (*free)(struct source *s);
+};
+
+/* Embedded as the first member. */
+struct source {
+	const struct source_ops *ops;
+	const struct source_env *env;
+	char *name; /* the label of its section */
+	bool ended;
+};
+
+/* For implementations. Copies name. Returns 0 or -ENOMEM. */
+int source_init(struct source *s, const struct source_ops *ops, const struct source_env *env,
+		const char *name) must_check;
+void source_end(struct source *s); /* calls env->ended, once */
+
+const char *source_name(const struct source *s);
+void source_resume(struct source *s);
+void source_stop(struct source *s); /* no frame is handed over from here on */
+struct source *source_free(struct source *s);
+
+/* The catalog's number of a bus, or FRAME_BUS_NONE. */
+uint16_t source_bus(const struct catalog *cat, const char *name);

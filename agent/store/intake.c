@@ -1,0 +1,307 @@
+#include "agent/store/intake.h"
+
+#include "agent/store/totals.h"
+#include "base/log.h"
+
+#include <string.h>
+#include <time.h>
+
+enum {
+	PENDING_MAX = 8, /* batches a commit */
+	BODY_BYTES_MAX = 8 << 20,
+	RETRY_S = 1,
+	FINISH_WAIT_MS = 50,
+};
+
+/* Either a builder that is still to be encoded, or a body. */
+struct pending {
+	struct closed_batch closed; /* builder NULL: encoded and given back */
+	uint64_t samples;
+	uint32_t encoding;
+	struct buf body;
+};
+
+struct intake {
+	struct loop *loop;
+	struct batch_queue *queue;
+	struct store *store;
+	struct counters *counters;
+	struct intake_handlers on;
+	struct loop_timer retry;
+	int error; /* of the last commit, as logged; 0: it went well */
+	struct pending pending[PENDING_MAX];
+	size_t n;
+};
+
+static void on_retry(struct loop_timer *t)
+{
+	intake_run(t->ctx);
+}
+
+int intake_new(struct intake **ret, struct loop *loop, struct batch_queue *queue,
+	       struct store *store, struct counters *counters,
+	       const struct intake_handlers *handlers)
+{
+	struct intake *in = calloc(1, sizeof(*in));
+
+	if (!in)
+		return -ENOMEM;
+	in->loop = loop;
+	in->queue = queue;
+	in->store = store;
+	in->counters = counters;
+	in->on = *handlers;
+	in->retry = (struct loop_timer){.cb = on_retry, .ctx = in};
+	*ret = in;
+	return 0;
+}
+
+static void forget(struct intake *in, struct pending *p)
+{
+	if (p->closed.builder) {
+		batch_queue_give_back(in->queue, p->closed.builder);
+		p->closed.builder = NULL;
+	}
+	buf_free(&p->body);
+}
+
+static void forget_all(struct intake *in)
+{
+	for (size_t i = 0; i < in->n; i++)
+		forget(in, &in->pending[i]);
+	in->n = 0;
+}
+
+struct intake *intake_free(struct intake *in)
+{
+	if (!in)
+		return NULL;
+	loop_timer_cancel(&in->retry);
+	forget_all(in);
+	free(in);
+	return NULL;
+}
+
+static void count_dropped(struct intake *in, uint64_t rows, uint64_t samples)
+{
+	counter_add(&in->counters->batches_dropped, rows);
+	counter_add(&in->counters->samples_dropped, samples);
+}
+
+/* Returns 0, or -ENOMEM: later. A batch that cannot be encoded at all is dropped, with 0. */
+static int encode(struct intake *in, struct pending *p)
+{
+	int r;
+
+	p->samples = batch_builder_count(p->closed.builder);
+	p->body = BUF_INIT(BODY_BYTES_MAX);
+	r = batch_builder_encode(p->closed.builder, &p->closed.header, &p->body, &p->encoding);
+	if (r == -ENOMEM) {
+		buf_free(&p->body);
+		return r;
+	}
+	if (r < 0) {
+		buf_free(&p->body);
+		log_error("batch_dropped", "class=%s samples=%llu what=%s",
+			  class_name(p->closed.class), (unsigned long long)p->samples,
+			  strerror(-r));
+		count_dropped(in, 1, p->samples);
+		counter_add(&in->counters->samples_accepted, p->samples);
+	}
+	batch_queue_give_back(in->queue, p->closed.builder);
+	p->closed.builder = NULL;
+	in->on.room(in->on.ctx);
+	return 0;
+}
+
+/* Fills pending from the queue. Returns 0 or -ENOMEM with the last one not encoded. */
+static int gather(struct intake *in)
+{
+	if (in->n > 0 && in->pending[in->n - 1].closed.builder) {
+		int r = encode(in, &in->pending[in->n - 1]);
+
+		if (r < 0)
+			return r;
+	}
+	while (in->n < PENDING_MAX) {
+		struct pending *p = &in->pending[in->n];
+		int r;
+
+		if (!batch_queue_get(in->queue, &p->closed))
+			break;
+		in->n++;
+		r = encode(in, p);
+		if (r < 0)
+			return r;
+		if (p->body.len == 0)
+			in->n--;
+	}
+	return 0;
+}
+
+static size_t make_items(const struct intake *in, struct store_item items[static PENDING_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < in->n; i++) {
+		const struct pending *p = &in->pending[i];
+
+		if (p->body.len == 0)
+			continue;
+		items[n++] = (struct store_item){
+			.class = p->closed.class,
+			.samples = p->samples,
+			.encoding = p->encoding,
+			.body = p->body.data,
+			.body_len = p->body.len,
+		};
+	}
+	return n;
+}
+
+static void account(struct intake *in, const struct store_count *stored,
+		    const struct store_count *dropped)
+{
+	struct counters *c = in->counters;
+
+	counter_add(&c->batches_stored, stored->rows);
+	counter_add(&c->samples_accepted, stored->samples);
+	if (dropped->rows > 0) {
+		count_dropped(in, dropped->rows, dropped->samples);
+		counter_add(&c->batches_dropped_quota, dropped->rows);
+		log_warn("store_quota", "dropped=%llu samples=%llu rows=%llu",
+			 (unsigned long long)dropped->rows, (unsigned long long)dropped->samples,
+			 (unsigned long long)store_totals(in->store).rows);
+	}
+	store_show_totals(in->store, in->counters);
+}
+
+/* Drops the bodies that were stored; a last one that is not encoded yet stays. */
+static void forget_stored(struct intake *in)
+{
+	struct pending last = {0};
+
+	if (in->pending[in->n - 1].closed.builder) {
+		last = in->pending[in->n - 1];
+		in->n--;
+	}
+	forget_all(in);
+	if (last.closed.builder)
+		in->pending[in->n++] = last;
+}
+
+/* Returns 0 or -errno with everything kept. */
+static int commit(struct intake *in)
+{
+	struct store_item items[PENDING_MAX];
+	struct store_count stored, dropped;
+	size_t n = make_items(in, items);
+	int r;
+
+	if (n == 0)
+		return 0;
+	r = store_put(in->store, items, n, &stored, &dropped);
+	if (r < 0)
+		return r;
+	account(in, &stored, &dropped);
+	forget_stored(in);
+	return 0;
+}
+
+static void report_failure(struct intake *in, int r)
+{
+	counter_add(&in->counters->store_failures, 1);
+	if (r != in->error)
+		log_error("store_failed", "what=%s batches_waiting=%zu retry_s=%d", strerror(-r),
+			  in->n + batch_queue_waiting(in->queue), RETRY_S);
+	in->error = r;
+	if (r == -EBADMSG)
+		in->on.corrupt(in->on.ctx);
+}
+
+static void report_success(struct intake *in)
+{
+	if (in->error)
+		log_info("store_recovered", "rows=%llu",
+			 (unsigned long long)store_totals(in->store).rows);
+	in->error = 0;
+}
+
+/* One gather and commit. Returns 0: more may be waiting; 1: nothing is; -errno. */
+static int step(struct intake *in)
+{
+	int g = gather(in), c;
+
+	if (in->n == 0)
+		return 1;
+	c = commit(in);
+	if (c < 0)
+		return c;
+	in->on.stored(in->on.ctx);
+	return g;
+}
+
+void intake_run(struct intake *in)
+{
+	int r;
+
+	do
+		r = step(in);
+	while (r == 0);
+	if (r > 0) {
+		report_success(in);
+		loop_timer_cancel(&in->retry);
+		return;
+	}
+	report_failure(in, r);
+	if (loop_timer_in(in->loop, &in->retry, RETRY_S * NS_PER_S) < 0)
+		log_error("store_failed", "what=no memory for a timer");
+}
+
+bool intake_is_idle(const struct intake *in)
+{
+	return in->n == 0 && batch_queue_waiting(in->queue) == 0;
+}
+
+static void drop_rest(struct intake *in)
+{
+	uint64_t rows = 0, samples = 0;
+
+	do {
+		for (size_t i = 0; i < in->n; i++) {
+			const struct pending *p = &in->pending[i];
+
+			rows++;
+			samples += p->closed.builder ? batch_builder_count(p->closed.builder)
+						     : p->samples;
+		}
+		forget_all(in);
+		in->n = batch_queue_get(in->queue, &in->pending[0].closed) ? 1 : 0;
+	} while (in->n > 0);
+	if (rows == 0)
+		return;
+	count_dropped(in, rows, samples);
+	counter_add(&in->counters->batches_dropped_stop, rows);
+	counter_add(&in->counters->samples_accepted, samples);
+	log_error("batches_lost",
+		  "batches=%llu samples=%llu what=could not be stored before the end",
+		  (unsigned long long)rows, (unsigned long long)samples);
+}
+
+void intake_finish(struct intake *in, const struct timebase *tb, struct mono_time deadline)
+{
+	const struct timespec wait = {0, FINISH_WAIT_MS * NS_PER_MS};
+	int r;
+
+	for (;;) {
+		do
+			r = step(in);
+		while (r == 0);
+		if (r > 0 || timebase_mono(tb).ns >= deadline.ns)
+			break;
+		report_failure(in, r);
+		(void)nanosleep(&wait, NULL);
+	}
+	drop_rest(in);
+	store_show_totals(in->store, in->counters);
+}

@@ -231,10 +231,16 @@ static int on_section(struct parser *ps, const char *section)
 
 /* --- keys --- */
 
-static int fail_value(struct parser *ps, const struct conf_key *key, const char *text)
+/* r: what conf_value_set or conf_value_extend returned. */
+static int fail_value(struct parser *ps, const struct conf_key *key, const char *text, int r)
 {
 	char limits[CONF_LIMITS_TEXT];
 
+	if (r == -ENOMEM)
+		return fail_memory(ps);
+	if (r == -E2BIG)
+		return fail(ps, "[%s] %s: the list has more than %d bytes", key->section, key->key,
+			    CONF_LIST_MAX);
 	conf_value_limits(key, limits);
 	/* A string may be a secret; of the others, the value helps. */
 	if (key->type == CONF_STRING || key->type == CONF_LIST)
@@ -252,10 +258,8 @@ static int set_key(struct parser *ps, size_t i, const char *text)
 		return fail(ps, "[%s] %s was given on line %d already", key->section, key->key,
 			    v->line);
 	r = conf_value_set(v, key, text, (int)ps->line);
-	if (r == -ENOMEM)
-		return fail_memory(ps);
 	if (r < 0)
-		return fail_value(ps, key, text);
+		return fail_value(ps, key, text, r);
 	if (key->type == CONF_LIST)
 		ps->last_list = i;
 	return 0;
@@ -295,9 +299,7 @@ static int on_continuation(struct parser *ps, const char *text)
 		return fail_memory(ps);
 	cut_comment(copy);
 	r = conf_value_extend(&ps->part->values[ps->last_list], key, copy);
-	if (r == -ENOMEM)
-		return fail_memory(ps);
-	return r < 0 ? fail_value(ps, key, text) : 0;
+	return r < 0 ? fail_value(ps, key, text, r) : 0;
 }
 
 static int on_entry(void *user, const char *section, const char *name, const char *value)
@@ -416,7 +418,7 @@ static int check_value(struct parser *ps, const struct conf_part *part, size_t i
 		return 0;
 	ps->line = (unsigned)(v->line > 0 ? v->line : part->line);
 	if (v->text)
-		return fail_value(ps, key, "");
+		return fail_value(ps, key, "", -EINVAL);
 	say_part(part, where, sizeof(where));
 	conf_value_limits(key, limits);
 	if (ps->line > 0)

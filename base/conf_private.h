@@ -40,7 +40,8 @@ struct conf_part *conf_add_part(struct conf *c, const struct conf_section *secti
 struct conf_part *conf_find_part(const struct conf *c, const char *section, const char *label);
 bool conf_key_is_of(const struct conf_key *key, const struct conf_section *section);
 
-/* Replaces what v holds. Returns 0, -ENOMEM, or -EINVAL: conf_value_limits says what is allowed. */
+/* Replaces what v holds. Returns 0, -ENOMEM, -EINVAL: conf_value_limits says what is allowed, or
+ * -E2BIG: a list of more than CONF_LIST_MAX bytes. */
 int conf_value_set(struct conf_value *v, const struct conf_key *key, const char *text, int line);
 /* Adds the items of a continuation line; same returns. */
 int conf_value_extend(struct conf_value *v, const struct conf_key *key, const char *text);

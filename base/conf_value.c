@@ -87,7 +87,7 @@ static int add_items(struct conf_value *v, const char *text)
 	char *grown;
 
 	if (at + strlen(text) > CONF_LIST_MAX)
-		return -EINVAL;
+		return -E2BIG;
 	grown = realloc(v->text, at + strlen(text) + 1);
 	if (!grown)
 		return -ENOMEM;

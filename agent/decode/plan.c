@@ -142,9 +142,12 @@ static void select_list(struct selection *s, const struct plan_list *l)
 static void select_by_value(struct selection *s, const struct plan *p, const struct plan_mux *m,
 			    uint64_t raw)
 {
-	const struct plan_interval *iv = p->intervals + m->first;
+	const struct plan_interval *iv;
 	size_t lo = 0, hi = m->n; /* the answer is before hi */
 
+	if (hi == 0)
+		return; /* nothing wanted depends on it */
+	iv = p->intervals + m->first;
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
 

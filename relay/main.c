@@ -1,4 +1,171 @@
-int main(void)
+/* towline-relay: from the broker to the stream, the last-known state and the HTTP API. */
+#include "base/log.h"
+#include "base/loop.h"
+#include "relay/relay.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { EXIT_USAGE = 2 };
+
+static const char usage[] =
+	"usage: towline-relay -c FILE [--check-config]\n"
+	"       towline-relay --print-config | --version | --help\n"
+	"\n"
+	"Takes batches of vehicles from an MQTT 5 broker, keeps them durably, sends receipts,\n"
+	"and serves last-known state, short history and live events over HTTP.\n"
+	"\n"
+	"  -c, --config FILE   configuration (INI)\n"
+	"      --check-config  read it, say what is wrong with it, and exit\n"
+	"      --print-config  print every key with its default, bounds and help\n"
+	"      --version       print the version\n"
+	"  -h, --help          print this\n"
+	"\n"
+	"SIGTERM and SIGINT stop it, SIGHUP reads the configuration again.\n";
+
+struct program {
+	struct loop *loop;
+	struct loop_timer timer;
+	struct loop_signal signals;
+	const char *path;
+	struct conf *conf;
+	struct relay *relay;
+};
+
+static void on_tick(struct loop_timer *t)
 {
-	return 0;
+	struct program *p = t->ctx;
+
+	relay_tick(p->relay);
+	(void)!loop_timer_in(p->loop, t, NS_PER_S);
+}
+
+static void on_changed(void *ctx, const struct conf_key *key, const char *label)
+{
+	(void)ctx;
+	(void)label;
+	if (key->reloads)
+		log_info("config_reloaded", "section=%s key=%s", key->section, key->key);
+	else
+		log_warn("config_needs_restart", "section=%s key=%s", key->section, key->key);
+}
+
+static void reload(struct program *p)
+{
+	struct error err = {0};
+	struct conf *fresh;
+
+	if (conf_load(&fresh, &relay_conf_table, p->path, &err) < 0) {
+		log_error("config_refused", "reason=\"%s\"", err.text);
+		return;
+	}
+	conf_diff(p->conf, fresh, on_changed, NULL);
+	relay_reload(p->relay, fresh);
+	conf_free(p->conf);
+	p->conf = fresh;
+}
+
+static void on_signal(struct loop_signal *s, int signo)
+{
+	struct program *p = s->ctx;
+
+	if (signo == SIGHUP) {
+		reload(p);
+		return;
+	}
+	log_info("stopping", "signal=%d", signo);
+	loop_stop(p->loop);
+}
+
+static int serve(struct program *p, struct error *err)
+{
+	static const int signos[] = {SIGTERM, SIGINT, SIGHUP};
+	int r = loop_new(&p->loop, timebase_system());
+
+	p->signals = (struct loop_signal){.cb = on_signal, .ctx = p};
+	p->timer = (struct loop_timer){.cb = on_tick, .ctx = p};
+	/* Blocks the signals, so before any thread starts. */
+	if (r == 0)
+		r = loop_signal_add(p->loop, &p->signals, signos, array_len(signos));
+	if (r == 0)
+		r = loop_timer_in(p->loop, &p->timer, NS_PER_S);
+	if (r == 0)
+		r = relay_start(&p->relay, p->conf, timebase_system(), err);
+	if (r == 0)
+		r = loop_run(p->loop);
+	if (r < 0 && !err->text[0])
+		error_set(err, "%s", strerror(-r));
+	p->relay = relay_stop(p->relay);
+	loop_timer_cancel(&p->timer);
+	if (p->loop)
+		loop_signal_remove(&p->signals);
+	loop_free(p->loop);
+	return r;
+}
+
+static int run(const char *path, bool check_only)
+{
+	struct program p = {.path = path};
+	struct error err = {0};
+	int r = conf_load(&p.conf, &relay_conf_table, path, &err);
+
+	if (r == 0 && check_only) {
+		printf("%s: good\n", path);
+	} else if (r == 0) {
+		(void)signal(SIGPIPE, SIG_IGN);
+		log_set_level((enum log_level)conf_enum(p.conf, "relay", NULL, "log_level"));
+		r = serve(&p, &err);
+	}
+	conf_free(p.conf);
+	if (r < 0) {
+		fprintf(stderr, "towline-relay: %s\n", err.text);
+		return EXIT_FAILURE;
+	}
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	enum { OPT_PRINT = 256, OPT_CHECK, OPT_VERSION };
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"check-config", no_argument, NULL, OPT_CHECK},
+		{"print-config", no_argument, NULL, OPT_PRINT},
+		{"version", no_argument, NULL, OPT_VERSION},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	const char *path = NULL;
+	bool check = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) >= 0) {
+		switch (c) {
+		case 'c':
+			path = optarg;
+			break;
+		case OPT_CHECK:
+			check = true;
+			break;
+		case OPT_PRINT:
+			conf_print(&relay_conf_table, stdout);
+			return EXIT_SUCCESS;
+		case OPT_VERSION:
+			puts("towline-relay " TOWLINE_VERSION);
+			return EXIT_SUCCESS;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		default:
+			fputs(usage, stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (!path || optind != argc) {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	return run(path, check);
 }

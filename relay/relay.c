@@ -1,1 +1,460 @@
-/* replaced by its owner */
+#include "relay/relay.h"
+
+#include "base/log.h"
+#include "relay/api/api.h"
+#include "relay/ingest/ingest.h"
+#include "relay/live/history.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4096, BEAT_S = 15, SLACK_BYTES = 16 << 20 };
+
+static const struct conf_section sections[] = {
+	{"relay", false, "The relay itself."},
+	{"mqtt", false, "The broker (MQTT 5)."},
+	{"ingest", false, "From the broker to the disk, and receipts back."},
+	{"history", false, "How much of the stream is kept."},
+	{"http", false, "The HTTP API."},
+};
+
+static const struct conf_key keys[] = {
+	{.section = "relay",
+	 .key = "data_dir",
+	 .type = CONF_STRING,
+	 .min = 1,
+	 .max = 1024,
+	 .help = "Folder of relay.db, stream.db and http.port. Made when it is not there."},
+	{.section = "relay",
+	 .key = "log_level",
+	 .type = CONF_ENUM,
+	 .def = "info",
+	 .choices = "error|warn|info|debug",
+	 .help = "What is logged.",
+	 .reloads = true},
+	{.section = "mqtt",
+	 .key = "uri",
+	 .type = CONF_STRING,
+	 .def = "mqtt://127.0.0.1:1883",
+	 .min = 1,
+	 .max = 512,
+	 .help = "Broker."},
+	{.section = "mqtt",
+	 .key = "client_id",
+	 .type = CONF_STRING,
+	 .def = "towline-relay",
+	 .min = 1,
+	 .max = 64,
+	 .help = "Of the session. Two relays with one id push each other out."},
+	{.section = "mqtt",
+	 .key = "username",
+	 .type = CONF_STRING,
+	 .def = "",
+	 .max = 256,
+	 .help = "Empty: none."},
+	{.section = "mqtt",
+	 .key = "password",
+	 .type = CONF_STRING,
+	 .def = "",
+	 .max = 256,
+	 .help = "Empty: none."},
+	{.section = "mqtt",
+	 .key = "keepalive_s",
+	 .type = CONF_INT,
+	 .def = "30",
+	 .min = 5,
+	 .max = 65535,
+	 .help = "Seconds of silence before a ping."},
+	{.section = "mqtt",
+	 .key = "connect_timeout_s",
+	 .type = CONF_INT,
+	 .def = "10",
+	 .min = 1,
+	 .max = 300,
+	 .help = "Seconds an attempt may take."},
+	{.section = "mqtt",
+	 .key = "session_expiry_s",
+	 .type = CONF_INT,
+	 .def = "3600",
+	 .max = 604800,
+	 .help = "Seconds the broker keeps messages for a relay that is away. 0: none."},
+	{.section = "mqtt",
+	 .key = "backoff_min_ms",
+	 .type = CONF_INT,
+	 .def = "200",
+	 .min = 10,
+	 .max = 60000,
+	 .help = "First wait before connecting again, in milliseconds; doubles, with jitter."},
+	{.section = "mqtt",
+	 .key = "backoff_max_ms",
+	 .type = CONF_INT,
+	 .def = "10000",
+	 .min = 10,
+	 .max = 600000,
+	 .help = "Longest such wait, in milliseconds."},
+	{.section = "mqtt",
+	 .key = "receive_maximum",
+	 .type = CONF_INT,
+	 .def = "1000",
+	 .min = 1,
+	 .max = 65535,
+	 .help = "QoS 1 messages that the broker may have in flight to the relay."},
+	{.section = "ingest",
+	 .key = "queue_bytes",
+	 .type = CONF_INT,
+	 .def = "16777216",
+	 .min = 65536,
+	 .max = 1073741824,
+	 .help = "Bytes that may wait between connection and ingest; beyond, the broker waits."},
+	{.section = "ingest",
+	 .key = "group_commit_ms",
+	 .type = CONF_INT,
+	 .def = "3",
+	 .max = 1000,
+	 .help = "Milliseconds a batch may wait for others to be committed with.",
+	 .reloads = true},
+	{.section = "ingest",
+	 .key = "group_commit_batches",
+	 .type = CONF_INT,
+	 .def = "512",
+	 .min = 1,
+	 .max = 65536,
+	 .help = "Batches that are committed at once at most.",
+	 .reloads = true},
+	{.section = "ingest",
+	 .key = "receipt_interval_ms",
+	 .type = CONF_INT,
+	 .def = "200",
+	 .max = 10000,
+	 .help = "Milliseconds between receipts to one device, at least.",
+	 .reloads = true},
+	{.section = "ingest",
+	 .key = "quarantine_rows",
+	 .type = CONF_INT,
+	 .def = "256",
+	 .min = 1,
+	 .max = 100000,
+	 .help = "Messages that could not be read, kept for a look at them."},
+	{.section = "ingest",
+	 .key = "state_save_ms",
+	 .type = CONF_INT,
+	 .def = "5000",
+	 .min = 100,
+	 .max = 600000,
+	 .help = "Milliseconds between saves of the last-known state."},
+	{.section = "history",
+	 .key = "retention_h",
+	 .type = CONF_INT,
+	 .def = "24",
+	 .min = 1,
+	 .max = 87600,
+	 .help = "Hours that batches are kept after they were received.",
+	 .reloads = true},
+	{.section = "history",
+	 .key = "max_bytes",
+	 .type = CONF_INT,
+	 .def = "10737418240",
+	 .max = INT64_MAX / 4,
+	 .help = "Bytes of stream.db beyond which the oldest batches go. 0: no limit. The file\n"
+		 "never grows beyond an eighth more (and 16 MiB); then batches are refused.",
+	 .reloads = true},
+	{.section = "history",
+	 .key = "query_batches_max",
+	 .type = CONF_INT,
+	 .def = "50000",
+	 .min = 1,
+	 .max = 100000000,
+	 .help = "Batches that one query may decode."},
+	{.section = "http",
+	 .key = "listen",
+	 .type = CONF_STRING,
+	 .def = "127.0.0.1",
+	 .min = 2,
+	 .max = 64,
+	 .help = "IPv4 or IPv6 address to listen on."},
+	{.section = "http",
+	 .key = "port",
+	 .type = CONF_INT,
+	 .def = "8080",
+	 .max = 65535,
+	 .help = "0: any free port. It is logged, and written to data_dir/http.port."},
+	{.section = "http",
+	 .key = "threads",
+	 .type = CONF_INT,
+	 .def = "4",
+	 .min = 2,
+	 .max = 64,
+	 .help = "Threads that answer requests."},
+	{.section = "http",
+	 .key = "connections_max",
+	 .type = CONF_INT,
+	 .def = "1000",
+	 .min = 4,
+	 .max = 100000,
+	 .help = "Connections at once."},
+	{.section = "http",
+	 .key = "idle_s",
+	 .type = CONF_INT,
+	 .def = "60",
+	 .min = 1,
+	 .max = 3600,
+	 .help = "Seconds without traffic after which a connection is closed."},
+	{.section = "http",
+	 .key = "max_body_bytes",
+	 .type = CONF_INT,
+	 .def = "16777216",
+	 .min = 1024,
+	 .max = 67108864,
+	 .help = "Largest body of a request."},
+	{.section = "http",
+	 .key = "sse_clients_max",
+	 .type = CONF_INT,
+	 .def = "256",
+	 .max = 100000,
+	 .help = "Listeners to events at once."},
+};
+
+const struct conf_table relay_conf_table = {
+	.sections = sections,
+	.n_sections = array_len(sections),
+	.keys = keys,
+	.n_keys = array_len(keys),
+};
+
+struct relay {
+	struct registry *registry;
+	struct stream *stream;
+	struct live *live;
+	struct hub *hub;
+	struct history *history;
+	struct ingest *ingest;
+	struct api *api;
+	char port_path[PATH_BYTES];
+	unsigned ticks;
+};
+
+static int number(const struct conf *c, const char *section, const char *key)
+{
+	return (int)conf_int(c, section, NULL, key);
+}
+
+/* NULL for an empty text. */
+static const char *text(const struct conf *c, const char *section, const char *key)
+{
+	const char *s = conf_string(c, section, NULL, key);
+
+	return s && *s ? s : NULL;
+}
+
+static int data_path(char out[static PATH_BYTES], const struct conf *c, const char *name,
+		     struct error *err)
+{
+	const char *dir = text(c, "relay", "data_dir");
+
+	if ((size_t)snprintf(out, PATH_BYTES, "%s/%s", dir, name) < PATH_BYTES)
+		return 0;
+	error_set(err, "data_dir: the path is too long");
+	return -ENAMETOOLONG;
+}
+
+static int make_dir(const struct conf *c, struct error *err)
+{
+	const char *dir = text(c, "relay", "data_dir");
+
+	if (mkdir(dir, 0750) == 0 || errno == EEXIST)
+		return 0;
+	error_set(err, "data_dir %s: %s", dir, strerror(errno));
+	return -errno;
+}
+
+static struct ingest_tuning tuning(const struct conf *c)
+{
+	return (struct ingest_tuning){
+		.group_commit_ms = number(c, "ingest", "group_commit_ms"),
+		.group_commit_batches = number(c, "ingest", "group_commit_batches"),
+		.receipt_interval_ms = number(c, "ingest", "receipt_interval_ms"),
+		.retention_ns = conf_int(c, "history", NULL, "retention_h") * 3600 * NS_PER_S,
+		.max_bytes = conf_int(c, "history", NULL, "max_bytes"),
+	};
+}
+
+static struct mqtt_options mqtt_options(const struct conf *c)
+{
+	return (struct mqtt_options){
+		.uri = text(c, "mqtt", "uri"),
+		.client_id = text(c, "mqtt", "client_id"),
+		.username = text(c, "mqtt", "username"),
+		.password = text(c, "mqtt", "password"),
+		.keepalive_s = number(c, "mqtt", "keepalive_s"),
+		.session_expiry_s = (uint32_t)number(c, "mqtt", "session_expiry_s"),
+		.backoff_min_ms = number(c, "mqtt", "backoff_min_ms"),
+		.backoff_max_ms = number(c, "mqtt", "backoff_max_ms"),
+		.connect_timeout_s = number(c, "mqtt", "connect_timeout_s"),
+		.receive_maximum = (uint16_t)number(c, "mqtt", "receive_maximum"),
+		.queue_bytes = (size_t)number(c, "ingest", "queue_bytes"),
+	};
+}
+
+static int open_stores(struct relay *r, const struct conf *c, const struct timebase *tb,
+		       struct error *err)
+{
+	char path[PATH_BYTES];
+	int64_t max = conf_int(c, "history", NULL, "max_bytes");
+	int e = make_dir(c, err);
+
+	if (e == 0)
+		e = data_path(path, c, "relay.db", err);
+	if (e == 0)
+		e = registry_open(&r->registry, path, tb, err);
+	if (e == 0)
+		e = data_path(path, c, "stream.db", err);
+	if (e == 0)
+		e = stream_open(&r->stream, path, max ? max + max / 8 + SLACK_BYTES : 0, err);
+	if (e == 0)
+		e = live_new(&r->live);
+	if (e == 0)
+		e = hub_new(&r->hub, (size_t)number(c, "http", "sse_clients_max"));
+	if (e == 0)
+		e = history_new(&r->history, path, r->registry, r->live,
+				(size_t)number(c, "history", "query_batches_max"));
+	return e;
+}
+
+static int open_ingest(struct relay *r, const struct conf *c, const struct timebase *tb,
+		       struct error *err)
+{
+	struct ingest_options opt = {
+		.tb = tb,
+		.registry = r->registry,
+		.stream = r->stream,
+		.live = r->live,
+		.hub = r->hub,
+		.mqtt = mqtt_options(c),
+		.tuning = tuning(c),
+		.quarantine_rows = (size_t)number(c, "ingest", "quarantine_rows"),
+		.state_save_ms = number(c, "ingest", "state_save_ms"),
+	};
+
+	return ingest_new(&r->ingest, &opt, err);
+}
+
+static int open_api(struct relay *r, const struct conf *c, const struct timebase *tb,
+		    struct error *err)
+{
+	struct api_options opt = {
+		.tb = tb,
+		.registry = r->registry,
+		.live = r->live,
+		.hub = r->hub,
+		.history = r->history,
+		.ingest = r->ingest,
+		.listen = text(c, "http", "listen"),
+		.port = (uint16_t)number(c, "http", "port"),
+		.threads = (unsigned)number(c, "http", "threads"),
+		.connections_max = (unsigned)number(c, "http", "connections_max"),
+		.body_max = (size_t)number(c, "http", "max_body_bytes"),
+		.idle_s = (unsigned)number(c, "http", "idle_s"),
+	};
+
+	return api_start(&r->api, &opt, err);
+}
+
+/* Whoever waits for the file must never read half a number. */
+static int write_port(struct relay *r, const struct conf *c, struct error *err)
+{
+	char tmp[PATH_BYTES];
+	FILE *f;
+	int e = data_path(tmp, c, "http.port.new", err);
+
+	if (e == 0)
+		e = data_path(r->port_path, c, "http.port", err);
+	if (e < 0)
+		return e;
+	f = fopen(tmp, "we");
+	if (f) {
+		bool failed = fprintf(f, "%u\n", api_port(r->api)) < 0;
+
+		if (fclose(f) == 0 && !failed && rename(tmp, r->port_path) == 0)
+			return 0;
+	}
+	e = errno ? -errno : -EIO;
+	error_set(err, "%s: %s", tmp, strerror(-e));
+	return e;
+}
+
+static int start(struct relay *r, const struct conf *c, const struct timebase *tb,
+		 struct error *err)
+{
+	int e = open_stores(r, c, tb, err);
+
+	if (e == 0)
+		e = open_ingest(r, c, tb, err);
+	if (e == 0)
+		e = open_api(r, c, tb, err);
+	if (e == 0)
+		e = ingest_start(r->ingest);
+	if (e == 0)
+		e = write_port(r, c, err);
+	return e;
+}
+
+int relay_start(struct relay **ret, const struct conf *conf, const struct timebase *tb,
+		struct error *err)
+{
+	struct error why = {0};
+	struct relay *r = calloc(1, sizeof(*r));
+	int e;
+
+	if (!r)
+		return -ENOMEM;
+	e = start(r, conf, tb, &why);
+	if (e < 0) {
+		error_set(err, "%s", why.text[0] ? why.text : strerror(-e));
+		relay_stop(r);
+		return e;
+	}
+	log_info("http_listening", "address=%s port=%u", text(conf, "http", "listen"),
+		 api_port(r->api));
+	*ret = r;
+	return 0;
+}
+
+struct relay *relay_stop(struct relay *r)
+{
+	if (!r)
+		return NULL;
+	if (r->port_path[0])
+		(void)unlink(r->port_path);
+	ingest_stop(r->ingest);
+	api_stop(r->api); /* asks ingest for its counters until now */
+	ingest_free(r->ingest);
+	history_free(r->history);
+	hub_free(r->hub);
+	live_free(r->live);
+	stream_close(r->stream);
+	registry_close(r->registry);
+	free(r);
+	return NULL;
+}
+
+void relay_tick(struct relay *r)
+{
+	if (++r->ticks % BEAT_S == 0)
+		hub_beat(r->hub);
+}
+
+void relay_reload(struct relay *r, const struct conf *conf)
+{
+	struct ingest_tuning t = tuning(conf);
+
+	log_set_level((enum log_level)conf_enum(conf, "relay", NULL, "log_level"));
+	ingest_tune(r->ingest, &t);
+}
+
+uint16_t relay_http_port(const struct relay *r)
+{
+	return api_port(r->api);
+}

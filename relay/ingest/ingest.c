@@ -1,0 +1,275 @@
+#include "relay/ingest/internal.h"
+
+#include "base/log.h"
+
+#include <string.h>
+
+enum { MAINTAIN_MS = 1000, MAINTAIN_MORE_MS = 5, RECEIPT_BYTES = 64 << 10 };
+
+#define UPLINK_FILTER "tl/1/up/#"
+
+static const char *const result_names[INGEST_RESULTS] = {
+	[INGEST_STORED] = "stored",
+	[INGEST_DUPLICATE] = "duplicate",
+	[INGEST_INVALID] = "invalid",
+	[INGEST_UNKNOWN_DEVICE] = "unknown_device",
+	[INGEST_UNKNOWN_CATALOG] = "unknown_catalog",
+	[INGEST_BUSY] = "busy",
+	[INGEST_BAD_TOPIC] = "bad_topic",
+};
+
+const char *ingest_result_name(enum ingest_result r)
+{
+	return result_names[r];
+}
+
+/* ---- the broker's events ---- */
+
+static void on_connected(void *ctx, bool session_present)
+{
+	struct ingest *in = ctx;
+	int r = mqtt_subscribe(in->mqtt, UPLINK_FILTER, 1);
+
+	log_info("broker_connected", "session=%s", session_present ? "resumed" : "new");
+	if (r < 0)
+		log_error("subscribe_failed", "filter=%s error=\"%s\"", UPLINK_FILTER,
+			  strerror(-r));
+	pthread_mutex_lock(&in->lock);
+	in->stats.connected = true;
+	pthread_mutex_unlock(&in->lock);
+	if (!stream_in_transaction(in->stream))
+		receipts_flush(in, false);
+}
+
+static void on_disconnected(void *ctx, const char *reason)
+{
+	struct ingest *in = ctx;
+
+	log_warn("broker_disconnected", "uri=%s reason=\"%s\"", in->opt.mqtt.uri, reason);
+	pthread_mutex_lock(&in->lock);
+	in->stats.connected = false;
+	pthread_mutex_unlock(&in->lock);
+}
+
+static void on_message(void *ctx, const struct mqtt_message *m)
+{
+	ingest_accept(ctx, m);
+}
+
+/* A receipt that got lost is no matter: the batch comes again and is acknowledged again. */
+static void on_published(void *ctx, uint64_t cookie, int reason)
+{
+	struct ingest *in = ctx;
+
+	(void)cookie;
+	if (reason >= 0x80) {
+		ingest_count(in, receipts_failed, 1);
+		log_warn("receipt_refused", "reason=0x%02x", (unsigned)reason);
+	}
+}
+
+static void on_subscribed(void *ctx, const char *filter, int reason)
+{
+	(void)ctx;
+	if (reason >= 0x80)
+		log_error("subscribe_refused", "filter=%s reason=0x%02x", filter, (unsigned)reason);
+}
+
+static const struct mqtt_handlers handlers = {
+	.connected = on_connected,
+	.disconnected = on_disconnected,
+	.message = on_message,
+	.published = on_published,
+	.subscribed = on_subscribed,
+};
+
+/* ---- timers ---- */
+
+static void on_commit_timer(struct loop_timer *t)
+{
+	ingest_commit(t->ctx);
+}
+
+static void on_receipt_timer(struct loop_timer *t)
+{
+	struct ingest *in = t->ctx;
+
+	if (stream_in_transaction(in->stream))
+		ingest_commit(in); /* flushes */
+	else
+		receipts_flush(in, false);
+}
+
+static void publish_stats(struct ingest *in)
+{
+	struct stream_usage usage;
+	struct mqtt_stats mqtt;
+
+	stream_get_usage(in->stream, &usage);
+	mqtt_get_stats(in->mqtt, &mqtt);
+	pthread_mutex_lock(&in->lock);
+	in->stats.usage = usage;
+	in->stats.mqtt = mqtt;
+	in->stats.pending = in->n_pending;
+	in->stats.senders = in->senders.n;
+	pthread_mutex_unlock(&in->lock);
+}
+
+static void on_maintain_timer(struct loop_timer *t)
+{
+	struct ingest *in = t->ctx;
+	bool more;
+
+	ingest_commit(in);
+	more = ingest_maintain(in);
+	publish_stats(in);
+	(void)!loop_timer_in(in->loop, t, (more ? MAINTAIN_MORE_MS : MAINTAIN_MS) * NS_PER_MS);
+}
+
+/* What other threads asked for. */
+static void on_wake(struct loop_wake *w)
+{
+	struct ingest *in = w->ctx;
+
+	pthread_mutex_lock(&in->lock);
+	if (in->tune)
+		in->tuning = in->new_tuning;
+	if (in->catalogs_changed)
+		in->wanted_changed = true;
+	in->tune = in->catalogs_changed = false;
+	pthread_mutex_unlock(&in->lock);
+	(void)!loop_timer_in(in->loop, &in->maintain_timer, 0);
+}
+
+/* ---- life ---- */
+
+static int init(struct ingest *in, const struct ingest_options *opt, struct error *err)
+{
+	int r = loop_new(&in->loop, opt->tb);
+
+	in->opt = *opt;
+	in->tuning = opt->tuning;
+	in->stream = opt->stream;
+	in->queue_end = &in->queue;
+	in->scratch = BUF_INIT(RECEIPT_BYTES);
+	in->commit_timer = (struct loop_timer){.cb = on_commit_timer, .ctx = in};
+	in->receipt_timer = (struct loop_timer){.cb = on_receipt_timer, .ctx = in};
+	in->maintain_timer = (struct loop_timer){.cb = on_maintain_timer, .ctx = in};
+	in->wake = (struct loop_wake){.cb = on_wake, .ctx = in};
+	in->save_due.ns = timebase_mono(opt->tb).ns + opt->state_save_ms * NS_PER_MS;
+	if (r == 0)
+		r = ingest_restore(in, err);
+	if (r == 0)
+		r = loop_wake_add(in->loop, &in->wake);
+	if (r == 0)
+		r = loop_timer_in(in->loop, &in->maintain_timer, 0);
+	if (r == 0)
+		r = mqtt_new(&in->mqtt, in->loop, &opt->mqtt, &handlers, in);
+	return r;
+}
+
+int ingest_new(struct ingest **ret, const struct ingest_options *opt, struct error *err)
+{
+	struct ingest *in = calloc(1, sizeof(*in));
+	int r;
+
+	if (!in)
+		return -ENOMEM;
+	pthread_mutex_init(&in->lock, NULL);
+	r = init(in, opt, err);
+	if (r < 0) {
+		if (err && !err->text[0])
+			error_set(err, "cannot start ingest: %s", strerror(-r));
+		ingest_free(in);
+		return r;
+	}
+	*ret = in;
+	return 0;
+}
+
+static void *run(void *arg)
+{
+	struct ingest *in = arg;
+	int r = loop_run(in->loop);
+
+	if (r < 0)
+		log_error("ingest_loop_failed", "error=\"%s\"", strerror(-r));
+	ingest_commit(in);
+	receipts_flush(in, true);
+	ingest_save_all(in);
+	in->mqtt = mqtt_free(in->mqtt);
+	return NULL;
+}
+
+int ingest_start(struct ingest *in)
+{
+	int r = pthread_create(&in->thread, NULL, run, in);
+
+	if (r == 0)
+		in->started = true;
+	return -r;
+}
+
+void ingest_stop(struct ingest *in)
+{
+	if (!in || !in->started)
+		return;
+	loop_stop(in->loop);
+	pthread_join(in->thread, NULL);
+	in->started = false;
+}
+
+struct ingest *ingest_free(struct ingest *in)
+{
+	if (!in)
+		return NULL;
+	assert(!in->started);
+	mqtt_free(in->mqtt);
+	if (in->loop) {
+		loop_timer_cancel(&in->commit_timer);
+		loop_timer_cancel(&in->receipt_timer);
+		loop_timer_cancel(&in->maintain_timer);
+		loop_wake_remove(&in->wake);
+	}
+	loop_free(in->loop);
+	senders_free(in);
+	free(in->pending);
+	free(in->values.v);
+	free(in->txn_lanes);
+	free(in->txn_senders);
+	buf_free(&in->scratch);
+	pthread_mutex_destroy(&in->lock);
+	free(in);
+	return NULL;
+}
+
+/* ---- from any thread ---- */
+
+void ingest_catalogs_changed(struct ingest *in)
+{
+	pthread_mutex_lock(&in->lock);
+	in->catalogs_changed = true;
+	pthread_mutex_unlock(&in->lock);
+	loop_wake_post(&in->wake);
+}
+
+void ingest_vehicles_changed(struct ingest *in)
+{
+	loop_wake_post(&in->wake); /* upkeep asks the registry for removed ones */
+}
+
+void ingest_tune(struct ingest *in, const struct ingest_tuning *t)
+{
+	pthread_mutex_lock(&in->lock);
+	in->new_tuning = *t;
+	in->tune = true;
+	pthread_mutex_unlock(&in->lock);
+	loop_wake_post(&in->wake);
+}
+
+void ingest_get_stats(struct ingest *in, struct ingest_stats *ret)
+{
+	pthread_mutex_lock(&in->lock);
+	*ret = in->stats;
+	pthread_mutex_unlock(&in->lock);
+}

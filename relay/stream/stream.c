@@ -1,0 +1,278 @@
+#include "relay/stream/internal.h"
+
+#include "relay/embed.h"
+
+#include <string.h>
+
+enum { QUARANTINE_PAYLOAD_MAX = 4096, WINDOW_BLOB_MAX = WINDOW_RANGES_MAX * 20 };
+
+const char *const stream_migrations[] = {relay_stream_schema_1};
+const size_t stream_n_migrations = array_len(stream_migrations);
+
+static const char *const sql[ST_STMTS] = {
+	[ST_BEGIN] = "BEGIN IMMEDIATE",
+	[ST_COMMIT] = "COMMIT",
+	[ST_ROLLBACK] = "ROLLBACK",
+	[ST_APPEND] = "INSERT INTO batch (vehicle, device, epoch, class, seq, received, first, "
+		      "last, catalog, samples, state, encoding, body) "
+		      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[ST_PUT_WINDOW] = "INSERT OR REPLACE INTO window (device, epoch, class, vehicle, through, "
+			  "above, updated) VALUES (?, ?, ?, ?, ?, ?, ?)",
+	[ST_PUT_DEVICE] = "INSERT OR REPLACE INTO device_stats (device, vehicle, last_seen, "
+			  "batches, samples, epoch) VALUES (?, ?, ?, ?, ?, ?)",
+	[ST_QUARANTINE] = "INSERT INTO quarantine (received, topic, reason, bytes, payload) "
+			  "VALUES (?, ?, ?, ?, ?)",
+	[ST_QUARANTINE_TRIM] = "DELETE FROM quarantine WHERE id <= "
+			       "(SELECT max(id) FROM quarantine) - ?",
+	[ST_RESOLVE] = "UPDATE batch SET state = ? WHERE id = ?",
+	[ST_PUT_STATE] = "INSERT OR REPLACE INTO state (vehicle, applied_through, blob) "
+			 "VALUES (?, ?, ?)",
+	[ST_PUT_PROGRESS] = "UPDATE progress SET applied_through = ?",
+	[ST_WINDOW] = "SELECT through, above FROM window WHERE device = ? AND epoch = ? "
+		      "AND class = ?",
+	[ST_DEVICE] = STREAM_DEVICE_SQL,
+	[ST_PROGRESS] = "SELECT applied_through FROM progress",
+	[ST_STATES] = "SELECT vehicle, blob FROM state",
+	[ST_AFTER] = "SELECT " STREAM_COLUMNS " FROM batch WHERE id > ? AND state = 0 ORDER BY id",
+	[ST_WAITING] = "SELECT " STREAM_COLUMNS " FROM batch WHERE catalog = ? AND state = 1 "
+		       "ORDER BY id LIMIT ?",
+	[ST_WANTED] = "SELECT DISTINCT catalog FROM batch WHERE state = 1",
+	[ST_PRUNE] = "DELETE FROM batch WHERE id IN (SELECT id FROM batch ORDER BY id LIMIT ?) "
+		     "AND received < ?",
+	[ST_FORGET_ROWS] = "DELETE FROM batch WHERE id IN "
+			   "(SELECT id FROM batch WHERE vehicle = ? LIMIT ?)",
+	[ST_FORGET_WINDOWS] = "DELETE FROM window WHERE vehicle = ?",
+	[ST_FORGET_DEVICES] = "DELETE FROM device_stats WHERE vehicle = ?",
+	[ST_FORGET_STATE] = "DELETE FROM state WHERE vehicle = ?",
+	[ST_PRUNE_WINDOWS] = "DELETE FROM window WHERE updated < ?",
+	[ST_COUNT] = "SELECT count(*) FROM batch",
+	[ST_LAST_ID] = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'batch'",
+	[ST_PAGES] = "PRAGMA page_count",
+	[ST_FREE_PAGES] = "PRAGMA freelist_count",
+	[ST_PAGE_SIZE] = "PRAGMA page_size",
+};
+
+/* First column of a statement that gives one row; 0 where it fails. */
+static int64_t one_number(sqlite3_stmt *st)
+{
+	int64_t v = 0;
+
+	if (db_step(st) == DB_ROW)
+		v = sqlite3_column_int64(st, 0);
+	sqlite3_reset(st);
+	return v;
+}
+
+int stream_open(struct stream **ret, const char *path, int64_t max_bytes, struct error *err)
+{
+	struct db_options opt = {.sync = DB_SYNC_FULL, .max_bytes = max_bytes};
+	struct stream *s = calloc(1, sizeof(*s));
+	int e;
+
+	if (!s)
+		return -ENOMEM;
+	s->scratch = BUF_INIT(WINDOW_BLOB_MAX);
+	e = db_open(&s->db, path, &opt, stream_migrations, stream_n_migrations, err);
+	if (e == 0)
+		e = db_prepare(s->db, sql, s->st, ST_STMTS, err);
+	if (e < 0) {
+		stream_close(s);
+		return e;
+	}
+	s->rows = (uint64_t)one_number(s->st[ST_COUNT]);
+	s->last_id = one_number(s->st[ST_LAST_ID]);
+	*ret = s;
+	return 0;
+}
+
+struct stream *stream_close(struct stream *s)
+{
+	if (!s)
+		return NULL;
+	if (s->db)
+		stream_rollback(s);
+	db_finalize(s->st, ST_STMTS);
+	db_close(s->db);
+	buf_free(&s->scratch);
+	free(s);
+	return NULL;
+}
+
+/* ---- the transaction ---- */
+
+bool stream_in_transaction(const struct stream *s)
+{
+	return !sqlite3_get_autocommit(s->db);
+}
+
+int stream_begin(struct stream *s)
+{
+	if (stream_in_transaction(s))
+		return 0;
+	s->rows_added = 0;
+	return db_run(s->st[ST_BEGIN]);
+}
+
+int stream_commit(struct stream *s)
+{
+	int e;
+
+	if (!stream_in_transaction(s))
+		return 0;
+	e = db_run(s->st[ST_COMMIT]);
+	if (e == 0) {
+		s->rows += s->rows_added;
+		s->rows_added = 0;
+	}
+	return e;
+}
+
+void stream_rollback(struct stream *s)
+{
+	s->rows_added = 0;
+	/* Some errors (disk full) have rolled back by themselves. */
+	if (s->st[ST_ROLLBACK] && stream_in_transaction(s))
+		(void)!db_run(s->st[ST_ROLLBACK]);
+}
+
+int stream_append(struct stream *s, struct stream_row *row)
+{
+	sqlite3_stmt *st = s->st[ST_APPEND];
+	int e = db_bind(st, "iiiiiiiiiiiib", row->vehicle, row->device, (int64_t)row->epoch,
+			(int64_t)row->class, (int64_t)row->seq, row->received.ns, row->first_ns,
+			row->last_ns, (int64_t)row->catalog, (int64_t)row->samples,
+			(int64_t)row->state, (int64_t)row->encoding, (const void *)row->body,
+			row->len);
+
+	if (e == 0)
+		e = db_run(st);
+	if (e == 0) {
+		row->id = sqlite3_last_insert_rowid(s->db);
+		s->last_id = row->id;
+		s->rows_added++;
+	}
+	return e;
+}
+
+int stream_put_window(struct stream *s, int64_t vehicle, int64_t device, uint64_t epoch,
+		      enum uplink_class class, const struct window *w, struct wall_time now)
+{
+	sqlite3_stmt *st = s->st[ST_PUT_WINDOW];
+	int e;
+
+	buf_clear(&s->scratch);
+	e = window_encode(w, &s->scratch);
+	if (e == 0)
+		e = db_bind(st, "iiiiibi", device, (int64_t)epoch, (int64_t) class, vehicle,
+			    (int64_t)w->through, (const void *)buf_text(&s->scratch),
+			    s->scratch.len, now.ns);
+	return e < 0 ? e : db_run(st);
+}
+
+int stream_put_device(struct stream *s, int64_t vehicle, int64_t device,
+		      const struct stream_device *d)
+{
+	sqlite3_stmt *st = s->st[ST_PUT_DEVICE];
+	int e = db_bind(st, "iiiiii", device, vehicle, d->last_seen_ns, (int64_t)d->batches,
+			(int64_t)d->samples, (int64_t)d->epoch);
+
+	return e < 0 ? e : db_run(st);
+}
+
+int stream_quarantine(struct stream *s, struct wall_time now, const char *topic, const char *reason,
+		      const void *payload, size_t len, size_t rows_max)
+{
+	size_t kept = len < QUARANTINE_PAYLOAD_MAX ? len : QUARANTINE_PAYLOAD_MAX;
+	int e = db_bind(s->st[ST_QUARANTINE], "ittib", now.ns, topic, reason, (int64_t)len,
+			kept ? payload : "", kept);
+
+	if (e == 0)
+		e = db_run(s->st[ST_QUARANTINE]);
+	if (e == 0)
+		e = db_bind(s->st[ST_QUARANTINE_TRIM], "i", (int64_t)rows_max);
+	return e < 0 ? e : db_run(s->st[ST_QUARANTINE_TRIM]);
+}
+
+int stream_resolve(struct stream *s, int64_t id, enum stream_state state)
+{
+	int e = db_bind(s->st[ST_RESOLVE], "ii", (int64_t)state, id);
+
+	return e < 0 ? e : db_run(s->st[ST_RESOLVE]);
+}
+
+int stream_put_state(struct stream *s, int64_t vehicle, int64_t applied_through, const void *blob,
+		     size_t len)
+{
+	int e = db_bind(s->st[ST_PUT_STATE], "iib", vehicle, applied_through, blob, len);
+
+	return e < 0 ? e : db_run(s->st[ST_PUT_STATE]);
+}
+
+int stream_put_progress(struct stream *s, int64_t applied_through)
+{
+	int e = db_bind(s->st[ST_PUT_PROGRESS], "i", applied_through);
+
+	return e < 0 ? e : db_run(s->st[ST_PUT_PROGRESS]);
+}
+
+/* ---- retention ---- */
+
+static int deleted(struct stream *s, int e)
+{
+	int n = sqlite3_changes(s->db);
+
+	if (e < 0)
+		return e;
+	s->rows -= (uint64_t)n < s->rows ? (uint64_t)n : s->rows;
+	return n;
+}
+
+int stream_prune(struct stream *s, struct wall_time before, size_t max_rows)
+{
+	int e = db_bind(s->st[ST_PRUNE], "ii", (int64_t)max_rows, before.ns);
+
+	return deleted(s, e < 0 ? e : db_run(s->st[ST_PRUNE]));
+}
+
+static int run_with(sqlite3_stmt *st, int64_t arg)
+{
+	int e = db_bind(st, "i", arg);
+
+	return e < 0 ? e : db_run(st);
+}
+
+int stream_forget_vehicle(struct stream *s, int64_t vehicle, size_t max_rows)
+{
+	int e = db_bind(s->st[ST_FORGET_ROWS], "ii", vehicle, (int64_t)max_rows);
+	int n = deleted(s, e < 0 ? e : db_run(s->st[ST_FORGET_ROWS]));
+
+	if (n != 0)
+		return n;
+	e = run_with(s->st[ST_FORGET_WINDOWS], vehicle);
+	if (e == 0)
+		e = run_with(s->st[ST_FORGET_DEVICES], vehicle);
+	if (e == 0)
+		e = run_with(s->st[ST_FORGET_STATE], vehicle);
+	return e;
+}
+
+int stream_prune_windows(struct stream *s, struct wall_time before)
+{
+	int e = run_with(s->st[ST_PRUNE_WINDOWS], before.ns);
+
+	return e < 0 ? e : sqlite3_changes(s->db);
+}
+
+void stream_get_usage(struct stream *s, struct stream_usage *ret)
+{
+	uint64_t pages = (uint64_t)one_number(s->st[ST_PAGES]);
+	uint64_t spare = (uint64_t)one_number(s->st[ST_FREE_PAGES]);
+	uint64_t size = (uint64_t)one_number(s->st[ST_PAGE_SIZE]);
+
+	*ret = (struct stream_usage){
+		.rows = s->rows,
+		.used_bytes = (pages - (spare < pages ? spare : pages)) * size,
+		.file_bytes = pages * size,
+		.last_id = s->last_id,
+	};
+}

@@ -1,0 +1,121 @@
+/* relay/stream/stream.h: the durable log of batches (stream.db), and its readers.
+ *
+ * A batch, its place in the window of its (device, epoch, class) and the counters of its device
+ * change in one transaction, synced to disk by its commit. The stream is one thread's (ingest);
+ * readers are connections of their own and see what is committed. */
+#pragma once
+
+#include "base/timebase.h"
+#include "proto/batch.h"
+#include "proto/topic.h"
+#include "relay/stream/window.h"
+
+struct stream;
+
+enum stream_state {
+	STREAM_DECODED,
+	STREAM_WAITING, /* for its catalog */
+	STREAM_BAD,	/* does not fit its catalog, which came later */
+};
+
+struct stream_row {
+	int64_t id; /* order of append; set by stream_append */
+	int64_t vehicle, device;
+	uint64_t epoch;
+	enum uplink_class class;
+	uint64_t seq;
+	struct wall_time received;
+	int64_t first_ns, last_ns; /* wall times of the samples, as the batch claims */
+	uint64_t catalog;
+	uint64_t samples;
+	enum stream_state state;
+	uint32_t encoding;
+	const uint8_t *body; /* borrowed for the call */
+	size_t len;
+};
+
+struct stream_device {
+	int64_t last_seen_ns;	   /* 0: never */
+	uint64_t batches, samples; /* stored; samples of decoded batches */
+	uint64_t epoch;		   /* of the last batch */
+};
+
+struct stream_usage {
+	uint64_t rows;
+	uint64_t used_bytes; /* pages in use */
+	uint64_t file_bytes;
+	int64_t last_id;
+};
+
+/* max_bytes: the file never grows beyond (0: no limit). Returns 0 or -errno with err. */
+int stream_open(struct stream **ret, const char *path, int64_t max_bytes,
+		struct error *err) must_check;
+struct stream *stream_close(struct stream *s); /* rolls back what is not committed */
+
+/* ---- the transaction. On any -errno the caller rolls back. ---- */
+
+int stream_begin(struct stream *s) must_check; /* fine when one is open */
+bool stream_in_transaction(const struct stream *s);
+int stream_commit(struct stream *s) must_check;
+void stream_rollback(struct stream *s); /* fine when none is open */
+
+int stream_append(struct stream *s, struct stream_row *row) must_check;
+int stream_put_window(struct stream *s, int64_t vehicle, int64_t device, uint64_t epoch,
+		      enum uplink_class class, const struct window *w,
+		      struct wall_time now) must_check;
+int stream_put_device(struct stream *s, int64_t vehicle, int64_t device,
+		      const struct stream_device *d) must_check;
+/* Keeps the beginning of a message that could not be read, and of such at most rows_max. */
+int stream_quarantine(struct stream *s, struct wall_time now, const char *topic, const char *reason,
+		      const void *payload, size_t len, size_t rows_max) must_check;
+/* What became of a waiting batch. */
+int stream_resolve(struct stream *s, int64_t id, enum stream_state state) must_check;
+int stream_put_state(struct stream *s, int64_t vehicle, int64_t applied_through, const void *blob,
+		     size_t len) must_check;
+int stream_put_progress(struct stream *s, int64_t applied_through) must_check;
+
+/* ---- looking back; what cb gets is borrowed for the call, and cb's error ends the walk ---- */
+
+/* The window of a (device, epoch, class); empty where nothing was stored yet. Free it. */
+int stream_get_window(struct stream *s, int64_t device, uint64_t epoch, enum uplink_class class,
+		      struct window *ret) must_check;
+int stream_get_device(struct stream *s, int64_t device, struct stream_device *ret) must_check;
+int stream_get_progress(struct stream *s, int64_t *ret) must_check;
+int stream_each_state(struct stream *s,
+		      int (*cb)(void *ctx, int64_t vehicle, const void *blob, size_t len),
+		      void *ctx) must_check;
+/* Decoded batches after id, in order. */
+int stream_each_after(struct stream *s, int64_t id,
+		      int (*cb)(void *ctx, const struct stream_row *row), void *ctx) must_check;
+/* At most limit batches that wait for a catalog; cb must not change the stream. */
+int stream_each_waiting(struct stream *s, uint64_t catalog, size_t limit,
+			int (*cb)(void *ctx, const struct stream_row *row), void *ctx) must_check;
+/* Catalogs that batches wait for. */
+int stream_each_wanted(struct stream *s, int (*cb)(void *ctx, uint64_t catalog),
+		       void *ctx) must_check;
+
+/* ---- retention, in small steps, each a transaction of its own ---- */
+
+/* Deletes the oldest rows received before `before`, at most max_rows. Returns how many. */
+int stream_prune(struct stream *s, struct wall_time before, size_t max_rows) must_check;
+/* Deletes up to max_rows rows of a vehicle, and in the end the rest of it. Returns how many. */
+int stream_forget_vehicle(struct stream *s, int64_t vehicle, size_t max_rows) must_check;
+/* Windows that nothing was added to since `before`. Returns how many it deleted. */
+int stream_prune_windows(struct stream *s, struct wall_time before) must_check;
+void stream_get_usage(struct stream *s, struct stream_usage *ret);
+
+/* ---- readers: any thread, one at a time each ---- */
+
+struct stream_reader;
+
+int stream_reader_open(struct stream_reader **ret, const char *path, struct error *err) must_check;
+struct stream_reader *stream_reader_close(struct stream_reader *r);
+int stream_reader_device(struct stream_reader *r, int64_t device,
+			 struct stream_device *ret) must_check;
+/* Bounds of what a vehicle's decoded batches cover; -ENOENT: none. */
+int stream_reader_bounds(struct stream_reader *r, int64_t vehicle, int64_t *ret_first,
+			 int64_t *ret_last) must_check;
+/* A vehicle's decoded batches that touch [from, to], in the order of their ends. */
+int stream_reader_range(struct stream_reader *r, int64_t vehicle, int64_t from_ns, int64_t to_ns,
+			int (*cb)(void *ctx, const struct stream_row *row), void *ctx) must_check;
+int stream_reader_quarantine(struct stream_reader *r, uint64_t *ret_rows) must_check;

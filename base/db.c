@@ -50,32 +50,40 @@ int db_errno(int rc)
 
 /* --- opening --- */
 
+/* The file cannot be opened, and error says why. */
+static int fail_system(const char *path, int error, struct error *err)
+{
+	error_set(err, "%s: %s", path, strerror(error));
+	return error == EROFS || error == ENOSPC ? -error : -EACCES;
+}
+
 /* db may be NULL: without memory. */
 static int fail_open(sqlite3 *db, const char *path, struct error *err)
 {
 	int system_errno = db ? sqlite3_system_errno(db) : 0;
 	int rc = db ? sqlite3_extended_errcode(db) : SQLITE_NOMEM;
 
-	if ((rc & 0xff) == SQLITE_CANTOPEN && system_errno != 0) {
-		error_set(err, "%s: %s", path, strerror(system_errno));
-		return system_errno == EROFS ? -EROFS : -EACCES;
-	}
+	if ((rc & 0xff) == SQLITE_CANTOPEN && system_errno != 0)
+		return fail_system(path, system_errno, err);
 	error_set(err, "%s: %s", path, db ? sqlite3_errmsg(db) : "out of memory");
 	return db_errno(rc);
 }
 
 /* A new file is for its owner only: it may hold where people went. O_EXCL, because closing a
- * descriptor of a file that this process has open elsewhere would drop SQLite's locks. What fails
- * here fails again in SQLite, with a better message. */
-static void create_private(const char *path)
+ * descriptor of a file that this process has open elsewhere would drop SQLite's locks. SQLite would
+ * say "No such file" of every directory that it may not write. */
+static int create_private(const char *path, struct error *err)
 {
 	int fd;
 
-	if (strcmp(path, ":memory:") == 0 || !*path)
-		return;
+	if (strcmp(path, ":memory:") == 0)
+		return 0;
 	fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0 && errno != EEXIST)
+		return fail_system(path, errno, err);
 	if (fd >= 0)
 		close(fd);
+	return 0;
 }
 
 /* Runs a statement that gives one integer. Returns SQLite's code. */
@@ -153,19 +161,20 @@ static int limit_size(sqlite3 *db, const char *path, int64_t max_bytes, struct e
 
 static int set_up(sqlite3 *db, const char *path, const struct db_options *opt, struct error *err)
 {
-	int r = check_readable(db, path, err);
+	int r;
 
+	/* SQLite falls back to reading only, without a word. */
+	if (!opt->read_only && sqlite3_db_readonly(db, "main") == 1) {
+		error_set(err, "%s: the file is read-only", path);
+		return -EROFS;
+	}
+	r = check_readable(db, path, err);
 	if (r < 0)
 		return r;
 	if (sqlite3_exec(db, setup_sql, NULL, NULL, NULL) != SQLITE_OK)
 		return fail_open(db, path, err);
 	if (opt->read_only)
 		return 0;
-	/* SQLite falls back to reading only, without a word. */
-	if (sqlite3_db_readonly(db, "main") == 1) {
-		error_set(err, "%s: the file is read-only", path);
-		return -EROFS;
-	}
 	r = set_wal(db, path, err);
 	if (r < 0)
 		return r;
@@ -250,24 +259,31 @@ static int bring_to_version(sqlite3 *db, const char *path, const struct db_optio
 	return migrate(db, path, migrations, n, err);
 }
 
-int db_open(sqlite3 **ret, const char *path, const struct db_options *opt,
-	    const char *const *migrations, size_t n_migrations, struct error *err)
+static int open_file(sqlite3 **ret, const char *path, const struct db_options *opt,
+		     struct error *err)
 {
 	int flags =
 		opt->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-	sqlite3 *db = NULL;
-	int r = 0;
+	int r = opt->read_only ? 0 : create_private(path, err);
 
-	if (!opt->read_only)
-		create_private(path);
+	if (r < 0)
+		return r;
 	/* A connection belongs to one thread at a time, so it needs no mutex. */
-	if (sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
-		r = fail_open(db, path, err);
-	} else {
-		sqlite3_extended_result_codes(db, 1);
-		sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
+	if (sqlite3_open_v2(path, ret, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+		return fail_open(*ret, path, err);
+	sqlite3_extended_result_codes(*ret, 1);
+	sqlite3_busy_timeout(*ret, BUSY_TIMEOUT_MS);
+	return 0;
+}
+
+int db_open(sqlite3 **ret, const char *path, const struct db_options *opt,
+	    const char *const *migrations, size_t n_migrations, struct error *err)
+{
+	sqlite3 *db = NULL;
+	int r = open_file(&db, path, opt, err);
+
+	if (r == 0)
 		r = set_up(db, path, opt, err);
-	}
 	if (r == 0)
 		r = bring_to_version(db, path, opt, migrations, n_migrations, err);
 	if (r < 0) {

@@ -66,6 +66,14 @@ static void cells(struct car *c)
 	b->balancing = b->cell_max_v - b->cell_min_v > 0.012 && c->session.phase == CAR_CHARGE;
 }
 
+static void counters(struct car *c)
+{
+	struct car_battery *b = &c->battery;
+	double mean_v = battery_ocv(b->soc_true_pct / 200) * CAR_CELLS; /* on the way down */
+	b->energy_kwh = b->soc_true_pct / 100 * capacity_ah(c) * mean_v / 1000;
+	b->cycles = b->throughput_kwh / (2 * 0.35 * c->p.capacity_ah);
+}
+
 void battery_init(struct car *c)
 {
 	struct car_battery *b = &c->battery;
@@ -84,6 +92,7 @@ void battery_init(struct car *c)
 	b->temp_max_c = b->temp_c;
 	limits(c);
 	cells(c);
+	counters(c);
 }
 
 static void contactors(struct car *c)
@@ -125,10 +134,7 @@ void battery_step(struct car *c)
 	b->soc_pct = lag(b->soc_pct, b->soc_true_pct, 8, CAR_STEP_S);
 	b->throughput_kwh += fabs(b->power_w) * CAR_STEP_S / 3.6e6;
 	if (c->step % 10 == 3) {
-		double mean_v =
-			battery_ocv(b->soc_true_pct / 200) * CAR_CELLS; /* on the way down */
-		b->energy_kwh = b->soc_true_pct / 100 * capacity_ah(c) * mean_v / 1000;
-		b->cycles = b->throughput_kwh / (2 * 0.35 * c->p.capacity_ah);
+		counters(c);
 		b->insulation_kohm =
 			clamp(b->insulation_kohm + 4 * rng_normal(&c->rng), 1500, 8000);
 		cells(c);

@@ -3,16 +3,6 @@
 
 #include <math.h>
 
-void body_init(struct car *c)
-{
-	struct car_body *b = &c->body;
-	*b = (struct car_body){.key = 1, .brightness_pct = 80};
-	for (size_t i = 0; i < CAR_DOORS; i++)
-		b->door_locked[i] = 1;
-	if (rng_unit(&c->rng) < 0.3)
-		b->rain_pct = rng_range(&c->rng, 5, 60);
-}
-
 /* Who sits where is drawn for each drive: front left always, the rest by chance. */
 static void seat(struct car *c, bool in)
 {
@@ -132,6 +122,17 @@ static void daylight(struct car *c)
 	b->fog_rear = on && b->rain_pct > 85 && c->motion.v_kmh < 50;
 	b->brightness_pct = clamp(15 + 28 * log10(b->light_lux / 10), 15, 100);
 	b->seat_heat = on && c->thermal.cabin_c < 15 ? 3 : on && c->thermal.cabin_c < 18 ? 1 : 0;
+}
+
+void body_init(struct car *c)
+{
+	struct car_body *b = &c->body;
+	*b = (struct car_body){.key = 1, .brightness_pct = 80};
+	for (size_t i = 0; i < CAR_DOORS; i++)
+		b->door_locked[i] = 1;
+	if (rng_unit(&c->rng) < 0.3)
+		b->rain_pct = rng_range(&c->rng, 5, 60);
+	daylight(c);
 }
 
 static void indicators(struct car *c)

@@ -46,6 +46,7 @@ int car_new(struct car **ret, const struct car_options *opt, double start_unix_s
 		return err;
 	}
 	params_init(c);
+	clock_set(c);
 	session_init(c);
 	driver_init(c);
 	drivetrain_init(c);
@@ -77,7 +78,7 @@ static void enter(struct car *c, enum car_phase phase)
 		s->number++;
 		s->soc_at_start = c->battery.soc_true_pct;
 		route_aim(&c->route, wltc_length_m());
-		meters_init(c);
+		meters_reset(c);
 	}
 }
 

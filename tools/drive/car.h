@@ -265,7 +265,9 @@ void lowvolt_init(struct car *c);
 void lowvolt_step(struct car *c);
 void body_init(struct car *c);
 void body_step(struct car *c);
-void meters_init(struct car *c);
+void meters_init(struct car *c); /* after battery_init */
+void meters_reset(struct car *c);
+void clock_set(struct car *c); /* from unix_s */
 void meters_step(struct car *c);
 
 /* Force at the wheels, N, that an accelerator pedal of 0 to 1 asks for at this speed; at 0 it is

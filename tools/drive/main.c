@@ -138,6 +138,8 @@ static int drive(const struct options *o)
 	s.fd = open_out(o->out);
 	s.mono_ns = clock_ns(CLOCK_MONOTONIC);
 	err = s.fd < 0 ? s.fd : run(&s, o);
+	if (err == -EINTR && stopped) /* while a FIFO waited for its reader */
+		err = 0;
 	/* A reader that has enough is not a failure. */
 	if (err < 0 && err != -EPIPE)
 		fprintf(stderr, "towline-drive: %s: %s\n", o->out, strerror(-err));

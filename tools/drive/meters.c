@@ -4,10 +4,15 @@
 #include <math.h>
 #include <time.h>
 
-void meters_init(struct car *c)
+/* What counts from the start of a drive. */
+void meters_reset(struct car *c)
 {
-	double usual = c->meters.consumption_kwh100;
-	c->meters = (struct car_meters){.consumption_kwh100 = usual > 0 ? usual : 16.5};
+	struct car_meters *m = &c->meters;
+	m->drive_kwh = 0;
+	m->regen_kwh = 0;
+	m->aux_kwh = 0;
+	m->net_kwh = 0;
+	m->drive_s = 0;
 	c->motion.trip_m = 0;
 }
 
@@ -39,7 +44,13 @@ static void range(struct car *c)
 	m->avg_kmh = m->drive_s > 1 ? 3600 * km / m->drive_s : 0;
 }
 
-static void clock_set(struct car *c)
+void meters_init(struct car *c)
+{
+	c->meters.consumption_kwh100 = 16.5;
+	range(c);
+}
+
+void clock_set(struct car *c)
 {
 	struct car_clock *k = &c->clock;
 	time_t t = (time_t)k->unix_s;
@@ -74,7 +85,6 @@ void gps_init(struct car *c, uint64_t seed)
 	c->gps.fix = 3;
 	c->gps.satellites = 11;
 	c->gps.hdop = 0.9;
-	clock_set(c);
 }
 
 /* Errors of a receiver wander over a minute; a little is new each time. */

@@ -60,7 +60,7 @@ int dbc_read_attribute_definition(struct reader *r)
 	struct dbc_span type;
 	const char *name;
 
-	(void)lex_keyword(&r->lex);
+	(void)lex_object(&r->lex);
 	if (!dbc_read_string(r, "attribute name", &name))
 		return dbc_unexpected(r, "BA_DEF_", "a name in quotes");
 	if (strcmp(name, "VFrameFormat") == 0 && lex_word(&r->lex, &type) && type.len == 4 &&

@@ -2,6 +2,7 @@
 #include "tools/dbc/reader.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { BITS_MAX = 64, BYTES_DEFAULT = 8 };
@@ -24,11 +25,11 @@ static const char *ident_of(struct reader *r, struct dbc_span raw)
 
 /* ---- BO_ id name: bytes transmitter ---- */
 
-/* The signals that follow belong to no message, and that has been said. */
-static int without_message(struct reader *r)
+/* The signals that follow belong to no message. said: also that they are skipped. */
+static int without_message(struct reader *r, bool said)
 {
 	r->message = CATALOG_NONE;
-	r->message_said = true;
+	r->message_said = said;
 	return STATEMENT_BAD;
 }
 
@@ -44,7 +45,7 @@ static int read_message_id(struct reader *r, uint32_t *ret)
 	case ID_BAD:
 		r->lex = before;
 		dbc_unexpected(r, "BO_", "a CAN identifier");
-		return without_message(r);
+		return without_message(r, false);
 	case ID_OK:
 		break;
 	}
@@ -59,7 +60,7 @@ static int read_message_name(struct reader *r, struct dbc_span *ret)
 		return 0;
 	if (!lex_word(&r->lex, ret)) {
 		dbc_unexpected(r, "BO_", "a name");
-		return without_message(r);
+		return without_message(r, false);
 	}
 	dbc_warn(&r->report, r->line, "BO_: ':' is missing after the name");
 	return 0;
@@ -78,7 +79,7 @@ static int read_message_bytes(struct reader *r, uint32_t *ret)
 		dbc_error(&r->report, r->line,
 			  "message of %llu bytes, more than %d: skipped with its signals",
 			  (unsigned long long)bytes, CATALOG_MESSAGE_BYTES_MAX);
-		return without_message(r);
+		return without_message(r, true);
 	}
 	*ret = (uint32_t)bytes;
 	return 0;
@@ -96,7 +97,7 @@ static int add_message(struct reader *r, const struct dbc_message *m)
 			  "message %s (%s) was defined at line %u as %s: skipped with its signals",
 			  m->name, dbc_id_text(m->key).s, d->messages[first].line,
 			  d->messages[first].name);
-		(void)without_message(r);
+		(void)without_message(r, true);
 		return 0;
 	}
 	err = dbc_grow(&array, &d->cap_messages, d->n_messages, sizeof(*m));
@@ -136,8 +137,7 @@ int dbc_read_message(struct reader *r)
 		result = read_message_bytes(r, &m.bytes);
 	if (result != 0)
 		return result;
-	r->message = CATALOG_NONE;
-	r->message_said = true;
+	(void)without_message(r, true);
 	if (m.key != DBC_NO_KEY) {
 		m.ident = ident_of(r, name);
 		m.name = read_name(r, "message", name);
@@ -156,7 +156,7 @@ static void split_mark(struct dbc_span whole, struct dbc_span *ret_name, struct 
 	size_t n = whole.len;
 
 	*ret_name = whole;
-	*ret_mark = (struct dbc_span){0};
+	*ret_mark = (struct dbc_span){whole.p, 0};
 	while (n > 0 && whole.p[n - 1] != ' ' && whole.p[n - 1] != '\t')
 		n--;
 	if (n == 0 || (whole.p[n] != 'M' && whole.p[n] != 'm'))
@@ -194,12 +194,13 @@ static int read_head(struct reader *r, struct dbc_signal *s)
 	struct dbc_span whole, name, mark;
 
 	if (!lex_to_colon(&r->lex, &whole))
-		return dbc_unexpected(r, "SG_", "a name and ':'");
+		return dbc_unexpected(r, r->keyword, "a name and ':'");
 	split_mark(whole, &name, &mark);
 	if (name.len == 0)
-		return dbc_unexpected(r, "SG_", "a name before ':'");
+		return dbc_unexpected(r, r->keyword, "a name before ':'");
 	s->ident = ident_of(r, name);
 	s->name = read_name(r, "signal", name);
+	snprintf(r->keyword, sizeof(r->keyword), "signal %.64s", s->name);
 	return parse_mark(r, mark, s);
 }
 
@@ -226,12 +227,12 @@ static void read_sign(struct reader *r, struct dbc_signal *s)
 static int read_position(struct reader *r, struct dbc_signal *s)
 {
 	if (!read_u32(r, &s->start_bit) || !lex_char(&r->lex, '|'))
-		return dbc_unexpected(r, "SG_", "start bit and '|'");
+		return dbc_unexpected(r, r->keyword, "start bit and '|'");
 	if (!read_u32(r, &s->bits) || !lex_char(&r->lex, '@'))
-		return dbc_unexpected(r, "SG_", "number of bits and '@'");
+		return dbc_unexpected(r, r->keyword, "number of bits and '@'");
 	s->big_endian = lex_char(&r->lex, '0');
 	if (!s->big_endian && !lex_char(&r->lex, '1'))
-		return dbc_unexpected(r, "SG_", "byte order 0 or 1");
+		return dbc_unexpected(r, r->keyword, "byte order 0 or 1");
 	read_sign(r, s);
 	return 0;
 }
@@ -242,9 +243,9 @@ static int read_pair(struct reader *r, const char brackets[static 3], double *a,
 	if (!lex_char(&r->lex, brackets[0]))
 		return 2;
 	if (!lex_number(&r->lex, a) || !lex_char(&r->lex, brackets[1]))
-		return dbc_unexpected(r, "SG_", "a number");
+		return dbc_unexpected(r, r->keyword, "a number");
 	if (!lex_number(&r->lex, b) || !lex_char(&r->lex, brackets[2]))
-		return dbc_unexpected(r, "SG_", "a second number");
+		return dbc_unexpected(r, r->keyword, "a second number");
 	return 0;
 }
 
@@ -297,8 +298,14 @@ static int read_unit(struct reader *r, struct dbc_signal *s)
 	s->unit = "";
 	if (dbc_read_string(r, "unit", &s->unit))
 		return 0;
-	if (lex_peek(&r->lex) == '"')
-		return dbc_unexpected(r, "SG_", "unit");
+	if (lex_peek(&r->lex) == '"') {
+		dbc_error(&r->report, r->line,
+			  "signal %s: unit is not closed: skipped, and what "
+			  "follows it",
+			  s->name);
+		(void)lex_line_rest(&r->lex);
+		return 0;
+	}
 	dbc_warn(&r->report, r->line, "signal %s: unit is missing", s->name);
 	return 0;
 }
@@ -310,7 +317,7 @@ static int read_receivers(struct reader *r)
 
 	while (!lex_line_done(&r->lex) && lex_peek(&r->lex) != ';')
 		if (!lex_word(&r->lex, &ignored) && !lex_char(&r->lex, ','))
-			return dbc_unexpected(r, "SG_", "a receiver");
+			return dbc_unexpected(r, r->keyword, "a receiver");
 	return 0;
 }
 
@@ -366,7 +373,7 @@ static int skip_orphan(struct reader *r)
 	struct dbc_span rest = lex_line_rest(&r->lex);
 
 	if (!r->message_said)
-		dbc_error(&r->report, r->line, "signal before any message, skipped: '%.*s'",
+		dbc_error(&r->report, r->line, "signal without a message, skipped: '%.*s'",
 			  (int)(rest.len < 40 ? rest.len : 40), rest.p);
 	return 0;
 }

@@ -98,6 +98,7 @@ static void take_space(struct lex *l)
 static void take(struct lex *l, size_t n)
 {
 	l->p += n;
+	l->taken = l->line;
 	l->fresh = false;
 }
 
@@ -136,6 +137,11 @@ static size_t word_len(const char *p, const char *end)
 
 bool lex_word(struct lex *l, struct dbc_span *ret)
 {
+	return !lex_at_statement(l) && lex_symbol(l, ret);
+}
+
+bool lex_symbol(struct lex *l, struct dbc_span *ret)
+{
 	size_t n;
 
 	take_space(l);
@@ -161,6 +167,8 @@ bool lex_to_colon(struct lex *l, struct dbc_span *ret)
 	const char *q;
 
 	take_space(l);
+	if (l->line != l->taken)
+		return false;
 	for (q = l->p; q < l->end && !is_line_end(*q) && *q != ':' && *q != '"'; q++)
 		;
 	if (q == l->end || *q != ':')
@@ -245,6 +253,11 @@ enum dbc_keyword lex_keyword(struct lex *l)
 	return ret;
 }
 
+enum dbc_keyword lex_object(struct lex *l)
+{
+	return lex_at_statement(l) ? KW_NONE : lex_keyword(l);
+}
+
 bool lex_at_statement(struct lex *l)
 {
 	enum dbc_keyword ignored;
@@ -264,6 +277,8 @@ void lex_recover(struct lex *l)
 
 bool lex_line_done(struct lex *l)
 {
+	if (l->line != l->taken)
+		return true;
 	take_blanks(l);
 	return l->p == l->end || is_line_end(*l->p);
 }
@@ -273,7 +288,7 @@ struct dbc_span lex_line_rest(struct lex *l)
 	const char *start = l->p;
 
 	to_line_end(l);
-	l->fresh = false;
+	take(l, 0);
 	return trim(start, l->p);
 }
 

@@ -9,8 +9,9 @@
 
 struct lex {
 	const char *p, *end;
-	unsigned line; /* of p, from 1 */
-	bool fresh;    /* only white space before p on its line */
+	unsigned line;	/* of p, from 1 */
+	unsigned taken; /* line of what was taken last */
+	bool fresh;	/* only white space before p on its line */
 };
 
 enum dbc_keyword {
@@ -36,7 +37,8 @@ bool lex_end(struct lex *l); /* nothing but white space is left */
 bool lex_char(struct lex *l, char c);
 /* The character that is next, not taken; 0 at the end. */
 char lex_peek(struct lex *l);
-/* Up to white space or one of `:;,"|@()[]`. False and nothing taken when that is empty. */
+/* Up to white space or one of `:;,"|@()[]`. False and nothing taken when that is empty, or when a
+ * statement begins here. */
 bool lex_word(struct lex *l, struct dbc_span *ret);
 /* On this line up to ':', which is taken; trimmed. False and nothing taken when there is none. */
 bool lex_to_colon(struct lex *l, struct dbc_span *ret);
@@ -46,11 +48,15 @@ bool lex_number(struct lex *l, double *ret);
 /* The raw contents between quotes, which may go over lines. False with nothing taken when there is
  * no quote next, or the string is not closed. */
 bool lex_string(struct lex *l, struct dbc_span *ret);
-/* At the end of a line, with nothing but blanks before it; takes nothing beyond blanks. */
+/* Nothing but blanks follows on the line of what was taken last. */
 bool lex_line_done(struct lex *l);
 struct dbc_span lex_line_rest(struct lex *l); /* takes it, without the line's end; trimmed */
 /* The keyword that is next, taken; or KW_NONE with nothing taken. */
 enum dbc_keyword lex_keyword(struct lex *l);
+/* The same within a statement: KW_NONE when the next statement begins here. */
+enum dbc_keyword lex_object(struct lex *l);
+/* The same for a word that is a keyword itself, as in NS_. */
+bool lex_symbol(struct lex *l, struct dbc_span *ret);
 /* A statement begins here: a keyword that is first on its line, or the end. */
 bool lex_at_statement(struct lex *l);
 /* Goes on to the next line at which a statement begins. */

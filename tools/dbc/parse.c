@@ -1,6 +1,7 @@
 #include "tools/dbc/lex.h"
 #include "tools/dbc/reader.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int pass_over(struct reader *r)
@@ -12,12 +13,12 @@ static int pass_over(struct reader *r)
 			return 0;
 		if (lex_peek(&r->lex) == '"') {
 			if (!lex_string(&r->lex, &ignored))
-				return dbc_unexpected(r, "statement", "a string");
+				return dbc_unexpected(r, r->keyword, "a string");
 		} else if (!lex_word(&r->lex, &ignored)) {
 			(void)lex_char(&r->lex, lex_peek(&r->lex));
 		}
 	}
-	return dbc_read_semicolon(r, "statement");
+	return dbc_read_semicolon(r, r->keyword);
 }
 
 /* VERSION "text": says nothing about decoding. */
@@ -38,7 +39,7 @@ static int read_namespace(struct reader *r)
 	unsigned line = r->lex.line;
 
 	(void)lex_char(&r->lex, ':');
-	for (ahead = r->lex; lex_word(&ahead, &word); ahead = r->lex) {
+	for (ahead = r->lex; lex_symbol(&ahead, &word); ahead = r->lex) {
 		if (ahead.line != line && !lex_line_done(&ahead))
 			break;
 		r->lex = ahead;
@@ -55,7 +56,7 @@ static int read_list(struct reader *r)
 	while (!lex_at_statement(&r->lex))
 		if (!lex_word(&r->lex, &ignored) && !lex_char(&r->lex, ',') &&
 		    !lex_char(&r->lex, ':') && !lex_char(&r->lex, ';'))
-			return dbc_unexpected(r, "list", "a name");
+			return dbc_unexpected(r, r->keyword, "a name");
 	return 0;
 }
 
@@ -81,10 +82,16 @@ static int read_garbage(struct reader *r)
 
 static int read_statement(struct reader *r)
 {
+	enum dbc_keyword keyword;
+	struct lex begin;
+
 	if (lex_char(&r->lex, ';'))
 		return 0;
-	r->line = r->lex.line;
-	switch (lex_keyword(&r->lex)) {
+	begin = r->lex;
+	keyword = lex_keyword(&r->lex);
+	snprintf(r->keyword, sizeof(r->keyword), "%.*s", (int)(r->lex.p - begin.p), begin.p);
+	r->line = begin.line;
+	switch (keyword) {
 	case KW_VERSION:
 		return read_version(r);
 	case KW_NS:
@@ -165,7 +172,7 @@ static int parse(struct dbc *d, const char *text, size_t len, const struct dbc_s
 		 struct error *err)
 {
 	struct reader reader = {
-		.lex = {.p = text, .end = text + len, .line = 1, .fresh = true},
+		.lex = {.p = text, .end = text + len, .line = 1, .taken = 1, .fresh = true},
 		.report = {.sink = sink, .file = d->file},
 		.dbc = d,
 		.message = CATALOG_NONE,

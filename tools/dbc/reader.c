@@ -10,16 +10,15 @@ int dbc_unexpected(struct reader *r, const char *statement, const char *expected
 	struct dbc_span rest;
 
 	if (lex_end(&at))
-		dbc_error(&r->report, r->line, "%s: %s expected, but the file ends", statement,
+		dbc_error(&r->report, at.taken, "%s: %s expected, but the file ends", statement,
 			  expected);
 	else if (*at.p == '"' && !lex_string(&at, &rest))
 		dbc_error(&r->report, at.line, "%s: the string is not closed", statement);
-	else if (at.line != r->lex.line && at.fresh)
-		dbc_error(&r->report, r->lex.line, "%s: %s expected, but the line ends", statement,
+	else if (lex_at_statement(&r->lex))
+		dbc_error(&r->report, r->lex.taken, "%s: %s expected, but the line ends", statement,
 			  expected);
 	else {
 		at = r->lex;
-		(void)lex_peek(&at);
 		rest = lex_line_rest(&at);
 		dbc_error(&r->report, at.line, "%s: %s expected, found '%.*s'", statement, expected,
 			  (int)(rest.len < SHOWN_MAX ? rest.len : SHOWN_MAX), rest.p);
@@ -29,13 +28,11 @@ int dbc_unexpected(struct reader *r, const char *statement, const char *expected
 
 int dbc_read_semicolon(struct reader *r, const char *statement)
 {
-	unsigned line = r->lex.line;
-
 	if (lex_char(&r->lex, ';'))
 		return 0;
 	if (!lex_at_statement(&r->lex))
 		return dbc_unexpected(r, statement, "';'");
-	dbc_warn(&r->report, line, "%s: ';' is missing at the end", statement);
+	dbc_warn(&r->report, r->lex.taken, "%s: ';' is missing at the end", statement);
 	return 0;
 }
 
@@ -128,7 +125,7 @@ int dbc_read_signal_reference(struct reader *r, const char *statement, struct db
 
 int dbc_read_object(struct reader *r, const char *statement, struct dbc_note *n, bool *ret_wanted)
 {
-	enum dbc_keyword k = lex_keyword(&r->lex);
+	enum dbc_keyword k = lex_object(&r->lex);
 	struct dbc_span ignored;
 
 	n->key = DBC_NO_KEY;

@@ -17,6 +17,7 @@ struct reader {
 	uint32_t message;  /* that SG_ belongs to, or CATALOG_NONE */
 	bool message_said; /* message is none, and that its signals are skipped has been said */
 	unsigned line;	   /* at which the statement began */
+	char keyword[80];  /* that it begins with, or "signal NAME"; for diagnostics */
 	int failed;
 };
 

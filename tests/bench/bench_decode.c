@@ -290,6 +290,8 @@ static struct result measure(const struct bench_log *l, double seconds)
 	if (decoder_new(&d, l->cat, NULL) < 0)
 		die("decoder", "out of memory");
 	out = must(calloc(decoder_samples_max(d) + 1, sizeof(*out)));
+	if (COUNTS_ALLOCATIONS && allocations == 0)
+		die("allocations", "are not seen: nothing would be proved");
 	pass_decode(l, d, out, &r); /* warms up */
 	before = allocations;
 	start = now_ns();

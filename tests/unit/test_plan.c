@@ -457,6 +457,30 @@ START_TEST(mux_of_64_bits)
 }
 END_TEST
 
+/* Nothing depends on it, or nothing that is wanted. */
+START_TEST(mux_without_dependants)
+{
+	uint8_t wanted[3] = {1, 0, 0}, data[8] = {5, 6, 7};
+	struct world w;
+	struct plan *p;
+
+	world_init(&w);
+	add_message(&w, 0, 1, false, 8);
+	add_signal(&w, 0, 8, false, SIGNAL_UNSIGNED)->is_mux = true;
+	build(&w);
+	p = plan_of(w.cat, NULL);
+	ck_assert_uint_eq(compare(p, w.cat, NULL, 0, data, 8), 1);
+	plan_free(p);
+	catalog_free(w.cat);
+	set_mux(&w, add_signal(&w, 8, 8, false, SIGNAL_UNSIGNED), 0, 5, 5);
+	build(&w);
+	p = plan_of(w.cat, wanted);
+	ck_assert_uint_eq(compare(p, w.cat, wanted, 0, data, 8), 1);
+	plan_free(p);
+	catalog_free(w.cat);
+}
+END_TEST
+
 START_TEST(nested_mux_as_uds_has_it)
 {
 	/* service (byte 1) 0x62 -> response (bytes 2, 3) 0x101 -> state of charge (byte 8) */
@@ -636,6 +660,7 @@ int main(void)
 	tcase_add_test(t, random_mux);
 	tcase_add_test(t, random_mux_beyond_the_tables);
 	tcase_add_test(t, mux_of_64_bits);
+	tcase_add_test(t, mux_without_dependants);
 	tcase_add_test(t, nested_mux_as_uds_has_it);
 	tcase_add_test(t, exact_ids);
 	tcase_add_test(t, j1939_by_pgn);

@@ -46,7 +46,7 @@ struct mqtt_handlers {
 	void (*disconnected)(void *ctx, const char *reason);
 	void (*message)(void *ctx, const struct mqtt_message *m);
 	/* PUBACK (QoS 1), or handed over (QoS 0). reason is the MQTT 5 reason code: 0x00 success,
-	 * >= 0x80 refused. 0x10 (no matching subscriber) comes as 0x00 from Paho up to 1.3.14. */
+	 * >= 0x80 refused. 0x10 (no matching subscriber) comes as 0x00 from Paho 1.3.12. */
 	void (*published)(void *ctx, uint64_t cookie, int reason);
 	void (*subscribed)(void *ctx, const char *filter, int reason);
 };

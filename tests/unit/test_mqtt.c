@@ -101,7 +101,7 @@ START_TEST(retained)
 }
 END_TEST
 
-/* The broker says 0x10 here, but Paho up to 1.3.14 hands over every reason below 0x80 as 0x00: see
+/* The broker says 0x10 here, but Paho 1.3.12 hands over every reason below 0x80 as 0x00: see
  * base/mqtt.md. What matters is that a message that nobody reads is answered, and not as refused.
  */
 START_TEST(no_subscriber)

@@ -515,6 +515,33 @@ START_TEST(free_while_streaming)
 }
 END_TEST
 
+/* Paho has one lock for all clients, and holds it while it waits for room in a queue. mqtt_free of
+ * another client gives up after its second, and its worker ends when the queue moves again. */
+START_TEST(free_beside_a_full_queue)
+{
+	struct peer full = {.subscribe = "t/#"}, other = {0};
+	struct mqtt_options opt;
+	size_t before;
+	pid_t stream;
+
+	start("max_queued_messages 100");
+	opt = peer_options(broker_uri(broker), "full");
+	opt.queue_bytes = 500;
+	connect_peer(&other, "other");
+	peer_start(&full, loop, &opt);
+	ck_assert(peer_wait(loop, full.n_subscribed == 1, 5000));
+	stream = start_stream();
+	ck_assert(peer_wait(loop, full.n_messages > 100, 10000));
+	usleep(100000);
+	stop_in_time(&other);
+	before = full.n_messages;
+	ck_assert(peer_wait(loop, full.n_messages > before + 1000, 5000));
+	stop_in_time(&full);
+	stop_stream(stream);
+	stop();
+}
+END_TEST
+
 START_TEST(free_in_message_handler)
 {
 	pid_t stream;
@@ -577,6 +604,7 @@ int main(void)
 	tcase_add_test(tc, tiny_queue_in_one_process);
 	tcase_add_test(tc, message_above_the_queue);
 	tcase_add_test(tc, free_while_streaming);
+	tcase_add_test(tc, free_beside_a_full_queue);
 	tcase_add_test(tc, free_in_message_handler);
 	tcase_add_test(tc, unknown_host);
 	suite_add_tcase(s, tc);

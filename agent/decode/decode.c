@@ -107,7 +107,7 @@ size_t decoder_frame(struct decoder *d, const struct frame *f, uint32_t *ret_mes
 	uint32_t message;
 
 	*ret_message = CATALOG_NONE;
-	if (f->flags & (FRAME_REMOTE | FRAME_ERROR))
+	if (f->flags & (FRAME_REMOTE | FRAME_ERROR) || f->len > FRAME_DATA_MAX)
 		return 0;
 	message = plan_message(d->plan, f->bus, f->id, f->flags & FRAME_EXTENDED);
 	if (message == CATALOG_NONE)

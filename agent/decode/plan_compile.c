@@ -177,7 +177,7 @@ static bool add_intervals(struct compiler *c, struct plan_mux *m)
 	const uint64_t *start;
 
 	collect_starts(c, m->op.signal);
-	if (c->starts.n * c->wants.n > PLAN_STEPS_MAX)
+	if ((uint64_t)c->starts.n * c->wants.n > PLAN_STEPS_MAX)
 		return false;
 	m->first = (uint32_t)c->intervals.n;
 	start = c->starts.data;

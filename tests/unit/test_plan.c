@@ -1,7 +1,7 @@
 /* The compiled plan against a decoder that takes a bit at a time, and J1939, multiplexing, short
  * frames, and the decoder with ISO-TP in one. */
 #include "agent/decode/decode.h"
-#include "agent/decode/plan.h"
+#include "agent/decode/plan_internal.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -399,6 +399,8 @@ static void check_random_mux(unsigned n_muxes, unsigned n_signals, int rounds)
 			wanted[i] = (uint8_t)below(2);
 		all = plan_of(w->cat, NULL);
 		some = plan_of(w->cat, wanted);
+		if (all->messages[0].walk != (n_muxes > PLAN_MUXES_MAX))
+			ck_abort_msg("%u multiplexors: the other way was taken", n_muxes);
 		for (int k = 0; k < 200; k++) {
 			size_t len = random_len(bytes);
 
@@ -429,8 +431,39 @@ START_TEST(random_mux_beyond_the_tables)
 }
 END_TEST
 
-/* More steps than PLAN_STEPS_MAX would allow cannot be built in this room; a full-range multiplexor
- * of 64 bits is the other edge. */
+/* One multiplexor, but so many ranges that a table of them would not pay. */
+START_TEST(mux_with_too_many_ranges)
+{
+	struct world *w = malloc(sizeof(*w));
+	uint8_t data[24] = {0};
+	size_t checked = 0;
+	struct plan *p;
+
+	seed = 99;
+	world_init(w);
+	add_message(w, 0, 1, false, 24);
+	add_signal(w, 0, 16, false, SIGNAL_UNSIGNED)->is_mux = true;
+	for (unsigned i = 1; i < SIGNALS; i++) {
+		struct catalog_signal *s = add_random_signal(w, 24);
+
+		for (unsigned k = 0; k < RANGES; k++)
+			set_mux(w, s, 0, k * 2000 + i * 4, k * 2000 + i * 4 + 2);
+	}
+	build(w);
+	p = plan_of(w->cat, NULL);
+	ck_assert(p->messages[0].walk);
+	for (int i = 0; i < 3000; i++) {
+		random_data(data, sizeof(data));
+		data[1] &= 0x1F;
+		checked += compare(p, w->cat, NULL, 0, data, sizeof(data));
+	}
+	ck_assert_uint_gt(checked, 4000);
+	plan_free(p);
+	catalog_free(w->cat);
+	free(w);
+}
+END_TEST
+
 START_TEST(mux_of_64_bits)
 {
 	uint8_t data[16];
@@ -623,7 +656,7 @@ END_TEST
 START_TEST(decoder_passes_over)
 {
 	struct frame remote = frame_of(1, FRAME_REMOTE, ""), error = frame_of(1, FRAME_ERROR, "00");
-	struct frame unknown = frame_of(2, 0, "00"), good = frame_of(1, 0, "2A");
+	struct frame unknown = frame_of(2, 0, "00"), good = frame_of(1, 0, "2A"), broken = good;
 	struct sample out[1];
 	struct decoder *d = NULL;
 	uint32_t message;
@@ -639,6 +672,8 @@ START_TEST(decoder_passes_over)
 	ck_assert_uint_eq(decoder_frame(d, &error, &message, out), 0);
 	ck_assert_uint_eq(decoder_frame(d, &unknown, &message, out), 0);
 	ck_assert_uint_eq(message, CATALOG_NONE);
+	broken.len = FRAME_DATA_MAX + 1;
+	ck_assert_uint_eq(decoder_frame(d, &broken, &message, out), 0);
 	ck_assert_uint_eq(decoder_frame(d, &good, &message, out), 1);
 	ck_assert_uint_eq(out[0].raw, 0x2A);
 	decoder_free(d);
@@ -659,6 +694,7 @@ int main(void)
 	tcase_add_test(t, known_values);
 	tcase_add_test(t, random_mux);
 	tcase_add_test(t, random_mux_beyond_the_tables);
+	tcase_add_test(t, mux_with_too_many_ranges);
 	tcase_add_test(t, mux_of_64_bits);
 	tcase_add_test(t, mux_without_dependants);
 	tcase_add_test(t, nested_mux_as_uds_has_it);

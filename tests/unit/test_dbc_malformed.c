@@ -284,6 +284,10 @@ static const struct line_case statement_cases[] = {
 	{"VAL_TABLE_ T 1 \"a\";\nVAL_TABLE_ T 2 \"b\";",
 	 "t.dbc:4: error: VAL_TABLE_ T is defined again: skipped\n", false},
 	{"CM_ \"open", "t.dbc:3: error: CM_: the string is not closed\n", false},
+	{"CM_ \"open\nfor\ntwo",
+	 "t.dbc:3: error: CM_: the string is not closed\n"
+	 "t.dbc:4: error: not a statement, skipped up to line 5: 'for'\n",
+	 false},
 	{"CM_ SG_ 1 Good open;", "t.dbc:3: error: CM_: a text in quotes expected, found 'open;'\n",
 	 false},
 	{"CM_ BO_ 1 \"a\";\nCM_ BO_ 1 \"b\";",

@@ -136,9 +136,12 @@ static void fill_signal(struct catalog_signal *out, const struct dbc_signal *s, 
 /* Signals that are skipped have no number in the catalog; the others are counted on. */
 static void fill_signals(struct compiler *c, const struct place *p, uint32_t message)
 {
-	const struct dbc_signal *signals = &p->dbc->signals[p->message->first_signal];
+	const struct dbc_signal *signals;
 	uint32_t n = p->message->n_signals, next = (uint32_t)c->n_signals;
 
+	if (n == 0)
+		return;
+	signals = &p->dbc->signals[p->message->first_signal];
 	for (uint32_t i = 0; i < n; i++)
 		c->numbers[i] = signals[i].skipped ? CATALOG_NONE : next++;
 	for (uint32_t i = 0; i < n; i++) {

@@ -269,10 +269,8 @@ bool lex_at_statement(struct lex *l)
 
 void lex_recover(struct lex *l)
 {
-	while (!lex_at_statement(l)) {
-		take(l, 1);
-		to_line_end(l);
-	}
+	if (!lex_at_statement(l))
+		(void)lex_line_rest(l);
 }
 
 bool lex_line_done(struct lex *l)

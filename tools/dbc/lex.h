@@ -59,5 +59,5 @@ enum dbc_keyword lex_object(struct lex *l);
 bool lex_symbol(struct lex *l, struct dbc_span *ret);
 /* A statement begins here: a keyword that is first on its line, or the end. */
 bool lex_at_statement(struct lex *l);
-/* Goes on to the next line at which a statement begins. */
+/* Passes over the rest of the line, unless a statement begins here. */
 void lex_recover(struct lex *l);

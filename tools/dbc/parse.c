@@ -159,12 +159,12 @@ static int skip_byte_order_mark(struct lex *l, const char *name, struct error *e
 {
 	size_t len = (size_t)(l->end - l->p);
 
-	if (len >= 3 && memcmp(l->p, "\xef\xbb\xbf", 3) == 0)
-		l->p += 3;
 	if (len >= 2 && (memcmp(l->p, "\xff\xfe", 2) == 0 || memcmp(l->p, "\xfe\xff", 2) == 0)) {
 		error_set(err, "%s: the text is UTF-16; save it as UTF-8", name);
 		return -EBADMSG;
 	}
+	if (len >= 3 && memcmp(l->p, "\xef\xbb\xbf", 3) == 0)
+		l->p += 3;
 	return 0;
 }
 

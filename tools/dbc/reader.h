@@ -1,7 +1,7 @@
 /* tools/dbc/reader.h: the state of parsing, shared by the files that parse statements.
  *
  * Parsers of a statement begin after its keyword and return 0, or STATEMENT_BAD when they have
- * reported an error and the rest of the statement is to be passed over. Out of memory is in
+ * reported an error and the rest of the line is to be passed over. Out of memory is in
  * arena.failed and in failed, and ends the file. */
 #pragma once
 

@@ -88,14 +88,12 @@ static void node_at(const struct corner *c, double s, struct route_node *ret)
 	double h = c[i].heading, straight = straight_of(c, i);
 	double run = c[i].tangent + fmin(s, straight);
 	double x = waypoints[i].x + run * cos(h), y = waypoints[i].y + run * sin(h);
-	double curvature = 0;
 	if (s > straight && c[next].arc > 0) {
 		double k = copysign(1 / waypoints[next].radius, c[next].turn);
 		double h2 = h + k * (s - straight);
 		x += (sin(h2) - sin(h)) / k;
 		y -= (cos(h2) - cos(h)) / k;
 		h = h2;
-		curvature = k;
 	}
 	double alt = altitude(c, i, s);
 	*ret = (struct route_node){
@@ -103,29 +101,21 @@ static void node_at(const struct corner *c, double s, struct route_node *ret)
 		.north = (float)y,
 		.alt = (float)alt,
 		.heading = (float)h,
-		.curvature = (float)curvature,
 	};
 }
 
-/* Drivers and steering turn into a bend over some metres: curvature is averaged over 25 m. */
-static int smooth(struct route *r)
+/* Drivers turn into a bend over some metres: curvature is the change of heading over 20 m. */
+static void slopes_and_bends(struct route *r)
 {
-	float *raw = malloc(r->n * sizeof(*raw));
-	if (!raw)
-		return -ENOMEM;
-	for (size_t i = 0; i < r->n; i++)
-		raw[i] = r->nodes[i].curvature;
 	for (size_t i = 0; i < r->n; i++) {
-		float sum = 0;
-		for (size_t k = 0; k < 5; k++)
-			sum += raw[(i + r->n + k - 2) % r->n];
-		r->nodes[i].curvature = sum / 5;
+		const struct route_node *ahead = &r->nodes[(i + 2) % r->n];
+		const struct route_node *behind = &r->nodes[(i + r->n - 2) % r->n];
+		double turn = remainder((double)ahead->heading - (double)behind->heading, 2 * M_PI);
+		r->nodes[i].curvature = (float)(turn / (4 * ROUTE_STEP_M));
 		double rise = (double)r->nodes[(i + 4) % r->n].alt -
 			      (double)r->nodes[(i + r->n - 4) % r->n].alt;
 		r->nodes[i].slope = (float)(rise / (8 * ROUTE_STEP_M));
 	}
-	free(raw);
-	return 0;
 }
 
 int route_init(struct route *r, uint64_t seed)
@@ -149,10 +139,8 @@ int route_init(struct route *r, uint64_t seed)
 		return -ENOMEM;
 	for (size_t i = 0; i < r->n; i++)
 		node_at(c, (double)i * length / (double)r->n, &r->nodes[i]);
-	int err = smooth(r);
-	if (err < 0)
-		route_free(r);
-	return err;
+	slopes_and_bends(r);
+	return 0;
 }
 
 void route_free(struct route *r)

@@ -1,5 +1,6 @@
 /* towline catalog: compiles DBC files to a catalog, and shows what one holds. */
 #include "proto/catalog.h"
+#include "tools/cli/catalog_push.h"
 #include "tools/cli/cli.h"
 #include "tools/cli/term.h"
 #include "tools/dbc/dbc.h"
@@ -327,23 +328,25 @@ static const struct {
 } subcommands[] = {
 	{"build", build},
 	{"show", show},
+	{"push", catalog_push},
 };
 
 static int run(int argc, char **argv)
 {
 	if (argc < 2)
-		return cli_usage(&cmd_catalog, "build or show?");
+		return cli_usage(&cmd_catalog, "build, show or push?");
 	for (size_t i = 0; i < array_len(subcommands); i++)
 		if (strcmp(argv[1], subcommands[i].name) == 0)
 			return subcommands[i].run(argc - 1, argv + 1);
-	return cli_usage(&cmd_catalog, "'%s' is neither build nor show", argv[1]);
+	return cli_usage(&cmd_catalog, "'%s' is none of build, show, push", argv[1]);
 }
 
 const struct cli_command cmd_catalog = {
 	.name = "catalog",
-	.summary = "compile DBC files to a catalog, or show one",
+	.summary = "compile DBC files to a catalog, show one, give one to the relay",
 	.help = "Usage: towline catalog build --dbc BUS=FILE [--dbc BUS=FILE...] -o FILE\n"
 		"       towline catalog show FILE [--json]\n"
+		"       towline catalog push FILE [--json] [--relay URL]\n"
 		"\n"
 		"build  compiles DBC files to the catalog that vehicle and relay share. What a\n"
 		"       file holds that had to be skipped or repaired is on stderr with its line.\n"
@@ -352,6 +355,9 @@ const struct cli_command cmd_catalog = {
 		"         --strict          write nothing when anything had to be skipped\n"
 		"         -q, --quiet       say nothing of what was skipped or repaired\n"
 		"show   prints id, SHA-256, counts and every signal of a catalog.\n"
-		"         --json            as one JSON object\n",
+		"         --json            as one JSON object\n"
+		"push   gives a catalog to the relay, which decodes what waited for it.\n"
+		"         --json            print the relay's answer\n"
+		"         --relay URL       default $TOWLINE_RELAY, else http://127.0.0.1:8080\n",
 	.run = run,
 };

@@ -12,6 +12,7 @@ enum {
 	/* A section is closed with the group that takes it past this. Small enough that one signal
 	 * is found without decoding much else, large enough that its beginning does not count. */
 	SECTION_BYTES = 2048,
+	LEADERS = 6, /* groups that a group's times may follow */
 };
 
 /* Field numbers of batch.proto, for the writer. */

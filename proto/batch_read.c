@@ -308,6 +308,11 @@ struct reader {
 	const struct catalog *cat;
 	struct store store;
 	struct section section;
+	struct {
+		const int64_t *times;
+		size_t n;
+	} recent[LEADERS]; /* the last groups of the section, oldest first */
+	size_t n_recent;
 	struct error *err;
 };
 
@@ -321,19 +326,36 @@ static int bad(struct reader *rd, const char *what, uint32_t message)
 	return -EBADMSG;
 }
 
-/* Units to wall times, checked against the span that the header claims. */
+static void recent_add(struct reader *rd, const int64_t *times, size_t n)
+{
+	if (rd->n_recent == LEADERS)
+		memmove(rd->recent, rd->recent + 1, --rd->n_recent * sizeof(*rd->recent));
+	rd->recent[rd->n_recent].times = times;
+	rd->recent[rd->n_recent++].n = n;
+}
+
+/* Checked against the span that the header claims. */
 static int read_times(struct reader *rd, uint32_t message, int64_t *times, size_t n)
 {
 	const Towline__V1__Batch *w = rd->batch->wire;
+	const int64_t *leader = NULL;
+	size_t n_leader = 0;
 	int64_t before = 0;
+	uint64_t back = section_number(&rd->section, &rd->section.models.leader, 0);
 
-	section_times(&rd->section, times, n);
+	if (back > rd->n_recent)
+		return bad(rd, "its times follow a group that is not there", message);
+	if (back > 0) {
+		leader = rd->recent[rd->n_recent - back].times;
+		n_leader = rd->recent[rd->n_recent - back].n;
+	}
+	section_times(&rd->section, times, n, leader, n_leader);
 	for (size_t i = 0; i < n; i++) {
 		if (times[i] < before || (uint64_t)times[i] > w->span)
 			return bad(rd, "times go back, or leave the batch's span", message);
 		before = times[i];
-		times[i] = (w->first + times[i]) * rd->batch->unit;
 	}
+	recent_add(rd, times, n);
 	return 0;
 }
 
@@ -389,7 +411,7 @@ static int read_group(struct reader *rd, uint32_t message)
 	r = read_times(rd, message, times, c.rows);
 	if (r < 0)
 		return r;
-	section_columns_start(&c);
+	section_columns_start(&c, times);
 	for (uint32_t i = 0; i < m->n_signals; i++) {
 		used = section_flag(s, &s->models.used[used], false);
 		if (!used)
@@ -410,6 +432,7 @@ static int read_section(struct reader *rd, const ProtobufCBinaryData *data, uint
 	struct section *s = &rd->section;
 	struct store *st = &rd->store;
 
+	rd->n_recent = 0;
 	section_decode(s, data->data, data->len);
 	for (;;) {
 		uint64_t skip = section_number(s, &s->models.message, 0);
@@ -424,7 +447,6 @@ static int read_section(struct reader *rd, const ProtobufCBinaryData *data, uint
 			return 0;
 		if (only != CATALOG_NONE) {
 			st->n_samples = 0;
-			st->n_rows = 0;
 			st->n_times = 0;
 			st->n_columns = 0;
 		}
@@ -470,6 +492,18 @@ static int read_one(struct reader *rd, uint32_t message)
 	return read_section(rd, &w->sections[i], base, message);
 }
 
+/* Units to wall times. */
+static void to_wall(struct reader *rd)
+{
+	struct store *st = &rd->store;
+	int64_t first = rd->batch->wire->first, unit = rd->batch->unit;
+
+	for (size_t i = 0; i < st->n_rows; i++)
+		st->rows[i] = (first + st->rows[i]) * unit;
+	for (size_t i = 0; i < st->n_times; i++)
+		st->times[i] = (first + st->times[i]) * unit;
+}
+
 static int call_back(const struct store *st, uint32_t signal,
 		     int (*cb)(void *ctx, const struct batch_column *col), void *ctx)
 {
@@ -501,6 +535,8 @@ int batch_columns(struct batch *b, const struct catalog *cat, uint32_t signal,
 	if (!r)
 		r = signal == CATALOG_NONE ? read_all(&rd)
 					   : read_one(&rd, cat->signals[signal].message);
+	if (!r)
+		to_wall(&rd);
 	if (!r)
 		r = call_back(&rd.store, signal, cb, ctx);
 	store_free(&rd.store);

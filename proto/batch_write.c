@@ -15,6 +15,7 @@ struct row {
 
 enum {
 	NONE = UINT32_MAX,
+	LEADER_TRIAL = 48,  /* rows */
 	SECTIONS_MAX = 512, /* the last one takes all the rest */
 };
 
@@ -191,21 +192,76 @@ int batch_builder_add(struct batch_builder *b, uint32_t message, int64_t mono_ns
 
 /* ---- encoding ---- */
 
-/* Also finds which signals the rows have, and rewinds them. */
-static void encode_times(struct batch_builder *b, const struct chain *c)
-{
-	int64_t *times = (int64_t *)b->values;
-	size_t n = 0;
+/* The last messages of a section, oldest first. */
+struct recent {
+	uint32_t messages[LEADERS];
+	unsigned int n;
+};
 
-	for (uint32_t at = c->first; at != NONE; at = b->rows[at].next) {
+static void recent_add(struct recent *r, uint32_t message)
+{
+	if (r->n == LEADERS)
+		memmove(r->messages, r->messages + 1, --r->n * sizeof(*r->messages));
+	r->messages[r->n++] = message;
+}
+
+/* At most n times of a message's rows. Returns how many there are. */
+static size_t gather_times(const struct batch_builder *b, uint32_t message, int64_t *times,
+			   size_t n)
+{
+	uint32_t at = b->chains[message].first;
+	size_t i = 0;
+
+	for (; at != NONE && i < n; at = b->rows[at].next)
+		times[i++] = (int64_t)b->rows[at].time - b->time_min;
+	return i;
+}
+
+/* Chooses by the beginnings of the groups which of the last ones of the section to follow.
+ * Returns how many groups back it is; 0: none. */
+static unsigned int choose_leader(const struct batch_builder *b, const uint32_t *recent,
+				  unsigned int n_recent, uint32_t message)
+{
+	int64_t times[LEADER_TRIAL], leader[LEADER_TRIAL * 2];
+	size_t n = gather_times(b, message, times, LEADER_TRIAL);
+	uint64_t cost = section_times_cost(times, n, NULL, 0);
+	unsigned int best = 0;
+
+	for (unsigned int back = 1; back <= n_recent; back++) {
+		size_t n_leader =
+			gather_times(b, recent[n_recent - back], leader, array_len(leader));
+		uint64_t led = section_times_cost(times, n, leader, n_leader);
+
+		if (led < cost) {
+			cost = led;
+			best = back;
+		}
+	}
+	return best;
+}
+
+/* Also finds which signals the rows have, and rewinds them. */
+static void encode_times(struct batch_builder *b, struct recent *recent, uint32_t message,
+			 struct column *column)
+{
+	int64_t *times = (int64_t *)b->values, *leader = times + column->rows;
+	unsigned int back = choose_leader(b, recent->messages, recent->n, message);
+	size_t n_leader = 0;
+
+	for (uint32_t at = b->chains[message].first; at != NONE; at = b->rows[at].next) {
 		struct row *row = &b->rows[at];
 
-		times[n++] = (int64_t)row->time - b->time_min;
 		row->cursor = 0;
 		for (uint32_t i = row->first; i < row->first + row->n; i++)
 			b->used[b->signals[i]] = 1;
 	}
-	section_times(&b->section, times, n);
+	gather_times(b, message, times, column->rows);
+	if (back > 0)
+		n_leader = gather_times(b, recent->messages[recent->n - back], leader, SIZE_MAX);
+	section_number(&b->section, &b->section.models.leader, back);
+	section_times(&b->section, times, column->rows, leader, n_leader);
+	section_columns_start(column, times);
+	recent_add(recent, message);
 }
 
 /* Gathers the samples of one signal. Signals are asked for in ascending order, as they lie in the
@@ -232,16 +288,13 @@ static void gather(struct batch_builder *b, const struct chain *c, uint16_t sign
 	column->same = !differs;
 }
 
-static void encode_columns(struct batch_builder *b, uint32_t message)
+static void encode_columns(struct batch_builder *b, uint32_t message, struct column *column)
 {
 	const struct catalog_message *m = &b->cat->messages[message];
 	const struct chain *c = &b->chains[message];
 	struct section *s = &b->section;
-	struct column column = {
-		.rows = c->rows, .values = b->values, .present = b->present, .near = b->near};
 	int before = 0;
 
-	section_columns_start(&column);
 	for (uint32_t i = 0; i < m->n_signals; i++) {
 		const struct catalog_signal *signal = &b->cat->signals[m->first_signal + i];
 		bool used = b->used[i];
@@ -251,10 +304,10 @@ static void encode_columns(struct batch_builder *b, uint32_t message)
 		before = used;
 		if (!used)
 			continue;
-		gather(b, c, (uint16_t)i, &column);
-		column.width = signal->bits;
-		column.is_signed = signal_is_signed(signal);
-		section_column(s, &column);
+		gather(b, c, (uint16_t)i, column);
+		column->width = signal->bits;
+		column->is_signed = signal_is_signed(signal);
+		section_column(s, column);
 	}
 }
 
@@ -271,15 +324,19 @@ static void encode_section(struct batch_builder *b, uint32_t *next, uint32_t bas
 {
 	struct section *s = &b->section;
 	size_t start = out->len;
+	struct recent recent = {0};
 
 	section_encode(s, out);
 	while (*next < b->cat->n_messages && (last || out->len - start < SECTION_BYTES)) {
-		const struct chain *c = &b->chains[*next];
+		struct column column = {.rows = b->chains[*next].rows,
+					.values = b->values,
+					.present = b->present,
+					.near = b->near};
 
 		section_number(s, &s->models.message, *next - base + 1);
-		section_number(s, &s->models.rows, c->rows - 1);
-		encode_times(b, c);
-		encode_columns(b, *next);
+		section_number(s, &s->models.rows, column.rows - 1);
+		encode_times(b, &recent, *next, &column);
+		encode_columns(b, *next, &column);
 		base = ++*next;
 		skip_empty(b, next);
 	}

@@ -136,30 +136,137 @@ range_inline int64_t residual(struct range *r, const bool decoding, struct resid
 
 /* ---- times ---- */
 
-range_inline void times(struct section *s, const bool decoding, int64_t *t, size_t n)
-{
-	struct history h = {0};
-	uint64_t step = 0;
+/* Expects the next time of a periodic message: a clock that is pulled a little towards what came,
+ * in phase and in period; and, where another message was sent in step with this one, from that. */
+struct clock {
+	const int64_t *leader; /* times of the other message */
+	size_t n_leader, at;   /* at: the leader's time that belongs to the last time */
+	int64_t lag;	       /* of this message behind the leader */
+	int64_t phase, step;   /* in 1/16 units: the time last expected, pulled; the period */
+	size_t advance;	       /* of at, the last time */
+	bool follows;	       /* what was expected is from the leader */
+};
 
-	t[0] = (int64_t)number(&s->range, decoding, &s->models.time, (uint64_t)t[0]);
-	for (size_t i = 1; i < n; i++) {
-		uint64_t expected = (uint64_t)t[i - 1] + step;
-		uint64_t got =
-			(uint64_t)residual(&s->range, decoding, &s->models.times, &h, NEAR_NOTHING,
-					   (int64_t)((uint64_t)t[i] - expected));
+enum {
+	TIME_BITS = 40, /* beyond any span, and far from overflow */
+	CLOCK_SCALE = 16,
+	CLOCK_PULL = 4,
+	CLOCK_PULL_PERIOD = 32,
+};
+
+static inline int64_t distance(int64_t a, int64_t b)
+{
+	return a < b ? b - a : a - b;
+}
+
+/* The leader's time nearest to the one expected belongs to it; but the one as many further as the
+ * last was from that before goes first, should it be plausible. */
+static inline size_t clock_nearest(const struct clock *k, int64_t time, int64_t tolerance)
+{
+	size_t at = k->at + k->advance;
+
+	if (at < k->n_leader && distance(k->leader[at] + k->lag, time) <= tolerance)
+		return at;
+	at = k->at;
+	while (at + 1 < k->n_leader &&
+	       distance(k->leader[at + 1] + k->lag, time) <= distance(k->leader[at] + k->lag, time))
+		at++;
+	return at;
+}
+
+static inline void clock_start(struct clock *k, int64_t first, int64_t second)
+{
+	k->phase = second * CLOCK_SCALE;
+	k->step = (second - first) * CLOCK_SCALE;
+	if (k->n_leader == 0)
+		return;
+	k->lag = first - k->leader[0];
+	k->at = clock_nearest(k, second, 0);
+	k->advance = k->at;
+	k->lag = second - k->leader[k->at];
+}
+
+static inline int64_t clock_expect(struct clock *k)
+{
+	int64_t free = (k->phase + k->step + CLOCK_SCALE / 2) / CLOCK_SCALE;
+	int64_t tolerance = k->step / CLOCK_SCALE * 3 / 4, led;
+	size_t at;
+
+	k->follows = false;
+	if (k->n_leader == 0)
+		return free;
+	at = clock_nearest(k, free, tolerance);
+	led = k->leader[at] + k->lag;
+	k->follows = distance(led, free) <= tolerance;
+	k->advance = at - k->at;
+	k->at = at;
+	return k->follows ? led : free;
+}
+
+static inline void clock_learn(struct clock *k, int64_t time)
+{
+	int64_t error;
+
+	k->phase += k->step;
+	error = time * CLOCK_SCALE - k->phase;
+	if (distance(error, 0) * 2 > k->step) {
+		k->phase = time * CLOCK_SCALE; /* messages were lost, or it is not periodic */
+	} else {
+		k->phase += error / CLOCK_PULL;
+		k->step += error / CLOCK_PULL_PERIOD;
+	}
+	if (k->n_leader)
+		k->lag = time - k->leader[k->at];
+}
+
+range_inline void times(struct section *s, const bool decoding, int64_t *t, size_t n,
+			const int64_t *leader, size_t n_leader)
+{
+	struct clock k = {.leader = leader, .n_leader = n_leader};
+	const int64_t base = n_leader ? leader[0] : 0;
+	struct section_models *m = &s->models;
+	struct history h = {0};
+	uint64_t v;
+
+	v = number(&s->range, decoding, &m->time, zigzag_encode(t[0] - base));
+	t[0] = (base + zigzag_decode(v)) & ((1ll << TIME_BITS) - 1);
+	if (n == 1)
+		return;
+	v = number(&s->range, decoding, &m->period, (uint64_t)(t[1] - t[0]));
+	t[1] = (int64_t)((uint64_t)t[0] + v) & ((1ll << TIME_BITS) - 1);
+	clock_start(&k, t[0], t[1]);
+	for (size_t i = 2; i < n; i++) {
+		int64_t expected = clock_expect(&k);
+		int64_t error = residual(&s->range, decoding, &m->times[k.follows], &h,
+					 NEAR_NOTHING, t[i] - expected);
 
 		if (decoding)
-			t[i] = (int64_t)(expected + got);
-		step = (uint64_t)t[i] - (uint64_t)t[i - 1];
+			t[i] = (int64_t)((uint64_t)expected + (uint64_t)error) &
+			       ((1ll << TIME_BITS) - 1);
+		clock_learn(&k, t[i]);
 	}
 }
 
-void section_times(struct section *s, int64_t *t, size_t n)
+void section_times(struct section *s, int64_t *t, size_t n, const int64_t *leader, size_t n_leader)
 {
 	if (s->decoding)
-		times(s, true, t, n);
+		times(s, true, t, n, leader, n_leader);
 	else
-		times(s, false, t, n);
+		times(s, false, t, n, leader, n_leader);
+}
+
+uint64_t section_times_cost(const int64_t *t, size_t n, const int64_t *leader, size_t n_leader)
+{
+	struct clock k = {.leader = leader, .n_leader = n_leader};
+	uint64_t cost = bit_length(zigzag_encode(t[0] - (n_leader ? leader[0] : 0)));
+
+	if (n > 1)
+		clock_start(&k, t[0], t[1]);
+	for (size_t i = 2; i < n; i++) {
+		cost += bit_length(zigzag_encode(t[i] - clock_expect(&k)));
+		clock_learn(&k, t[i]);
+	}
+	return cost;
 }
 
 /* ---- columns ---- */
@@ -269,6 +376,27 @@ static void inherit(struct residual_model *to, const struct residual_model *from
 			b[i].seen = TRUST;
 }
 
+/* As it is, or as its difference from the first value of the last column of about its width:
+ * counters, wheels and radar tracks come in herds. */
+range_inline uint64_t first_value(struct section *s, const bool decoding, const struct column *c,
+				  unsigned int class)
+{
+	struct section_models *m = &s->models;
+	uint64_t v = decoding ? 0 : extend(c->values[0], c->width, false);
+	uint64_t last = s->last_first[class];
+	uint64_t diff = zigzag_encode((int64_t)extend(v - last, c->width, true));
+
+	if (range_bit(&s->range, decoding, &m->alike[class],
+		      bit_length(diff) + 2 < bit_length(v))) {
+		diff = number(&s->range, decoding, &m->diff[class], diff);
+		v = extend(last + (uint64_t)zigzag_decode(diff), c->width, false);
+	} else {
+		v = extend(number(&s->range, decoding, &m->first[class], v), c->width, false);
+	}
+	s->last_first[class] = v;
+	return extend(v, c->width, c->is_signed);
+}
+
 range_inline void column(struct section *s, const bool decoding, struct column *c)
 {
 	unsigned int class = width_class(c->width);
@@ -279,9 +407,7 @@ range_inline void column(struct section *s, const bool decoding, struct column *
 		return;
 	if (!range_bit(&s->range, decoding, &s->models.narrow, decoding || is_narrow(c)))
 		c->width = 64;
-	c->values[0] = number(&s->range, decoding, &s->models.first[class],
-			      decoding ? 0 : extend(c->values[0], c->width, false));
-	c->values[0] = extend(c->values[0], c->width, c->is_signed);
+	c->values[0] = first_value(s, decoding, c, class);
 	if (c->n == 1)
 		return;
 	k = kind(s, decoding, class, decoding ? k : best_kind(c));
@@ -295,11 +421,16 @@ range_inline void column(struct section *s, const bool decoding, struct column *
 	s->models.residuals[class] = s->models.own;
 }
 
-void section_columns_start(struct column *c)
+void section_columns_start(struct column *c, const int64_t *t)
 {
 	memset(c->present, 1, c->rows);
 	memset(c->near, NEAR_NOTHING, c->rows);
 	c->n = c->rows;
+	for (size_t i = 2; i < c->rows; i++) {
+		int64_t step = t[i - 1] - t[i - 2], more = t[i] - t[i - 1] - step;
+
+		c->near[i] = more > step / 4 ? NEAR_MORE : -more > step / 4 ? NEAR_LESS : NEAR_ZERO;
+	}
 }
 
 void section_column(struct section *s, struct column *c)
@@ -323,6 +454,7 @@ static void models_init(struct section_models *m)
 void section_encode(struct section *s, struct buf *out)
 {
 	models_init(&s->models);
+	memset(s->last_first, 0, sizeof(s->last_first));
 	s->decoding = false;
 	range_encode_start(&s->range, out);
 }
@@ -335,6 +467,7 @@ void section_encode_end(struct section *s)
 void section_decode(struct section *s, const uint8_t *data, size_t len)
 {
 	models_init(&s->models);
+	memset(s->last_first, 0, sizeof(s->last_first));
 	s->decoding = true;
 	range_decode_start(&s->range, data, len);
 }

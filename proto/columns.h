@@ -31,12 +31,14 @@ struct residual_model {
 
 /* All that a section learns; each starts anew. */
 struct section_models {
-	struct number_model message, rows, time, first[WIDTH_CLASSES];
+	struct number_model message, rows, leader, time, period, first[WIDTH_CLASSES],
+		diff[WIDTH_CLASSES];
+	struct bit alike[WIDTH_CLASSES];
 	struct bit used[2];
 	struct bit same, narrow;
 	struct bit present[16];
 	struct bit kind[WIDTH_CLASSES][KINDS];
-	struct residual_model times, residuals[WIDTH_CLASSES];
+	struct residual_model times[2], residuals[WIDTH_CLASSES];
 	struct residual_model own; /* of the column at hand */
 };
 
@@ -44,6 +46,7 @@ struct section {
 	struct range range;
 	bool decoding;
 	struct section_models models;
+	uint64_t last_first[WIDTH_CLASSES];
 };
 
 void section_encode(struct section *s, struct buf *out);
@@ -53,8 +56,12 @@ void section_decode(struct section *s, const uint8_t *data, size_t len);
 uint64_t section_number(struct section *s, struct number_model *m, uint64_t v);
 bool section_flag(struct section *s, struct bit *b, bool v);
 
-/* n times from 1, in units after the earliest of the batch. */
-void section_times(struct section *s, int64_t *times, size_t n);
+/* n times from 1, in units after the earliest of the batch, ascending. leader: the times of another
+ * message, which this one may be in step with; n_leader 0: none. */
+void section_times(struct section *s, int64_t *times, size_t n, const int64_t *leader,
+		   size_t n_leader);
+/* About how many bits that would take: to choose a leader. */
+uint64_t section_times_cost(const int64_t *times, size_t n, const int64_t *leader, size_t n_leader);
 
 /* One signal of a group. Goes from column to column of the group: what the one before left behind
  * is what the next one is expected to look like. */
@@ -72,7 +79,7 @@ struct column {
 	uint8_t *near;
 };
 
-/* Before the first column of a group. */
-void section_columns_start(struct column *c);
+/* Before the first column of a group with these times. */
+void section_columns_start(struct column *c, const int64_t *times);
 /* When decoding, n may come out as 0 or as more than there is room for: then the section is bad. */
 void section_column(struct section *s, struct column *c);

@@ -9,13 +9,15 @@
 struct loop;
 
 int loop_new(struct loop **ret, const struct timebase *tb) must_check;
-struct loop *loop_free(struct loop *l); /* NULL is fine; always returns NULL */
-/* Runs until loop_stop. Returns 0 or -errno of epoll. */
+/* NULL is fine; always returns NULL. Timers are cancelled; descriptors, wakes and signals are to be
+ * removed before. */
+struct loop *loop_free(struct loop *l);
+/* Runs until loop_stop, also one that came before. Returns 0 or -errno of epoll. */
 int loop_run(struct loop *l) must_check;
 /* One turn: waits at most timeout_ms (-1: until something happens). For tests and bench. */
 int loop_turn(struct loop *l, int timeout_ms) must_check;
 void loop_stop(struct loop *l);
-/* The time read at the start of this turn. */
+/* In a callback: the time read once for this turn. Between turns: the clock's. */
 struct mono_time loop_now(const struct loop *l);
 
 /* A file descriptor. events: EPOLLIN, EPOLLOUT, ... (level triggered). */
@@ -30,7 +32,7 @@ int loop_fd_add(struct loop *l, struct loop_fd *f, uint32_t events) must_check;
 int loop_fd_change(struct loop_fd *f, uint32_t events) must_check;
 void loop_fd_remove(struct loop_fd *f); /* does not close; fine when not added */
 
-/* A one-shot timer; cb may set it again. */
+/* A one-shot timer; cb may set it again. Never early; due together: in the order of setting. */
 struct loop_timer {
 	void (*cb)(struct loop_timer *t);
 	void *ctx;
@@ -56,7 +58,8 @@ int loop_wake_add(struct loop *l, struct loop_wake *w) must_check;
 void loop_wake_post(struct loop_wake *w); /* any thread; async-signal-safe */
 void loop_wake_remove(struct loop_wake *w);
 
-/* Signals by signalfd; blocks signo in the calling thread, so add before threads start. */
+/* Signals by signalfd; blocks signo in the calling thread, so add before threads start. They stay
+ * blocked after a remove: one that is pending would end the program. */
 struct loop_signal {
 	void (*cb)(struct loop_signal *s, int signo);
 	void *ctx;

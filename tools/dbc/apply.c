@@ -164,32 +164,31 @@ static void apply_attribute(struct dbc *d, const struct dbc_report *r, const str
 			 *name);
 }
 
+static void apply_to_signal(struct dbc *d, const struct dbc_report *r, const struct dbc_note *n,
+			    struct dbc_signal *s)
+{
+	if (n->kind == NOTE_CHOICES)
+		apply_choices(r, n, s, n->choices, n->n);
+	else if (n->kind == NOTE_TABLE)
+		apply_table(d, r, n, s);
+	else if (n->kind == NOTE_VALTYPE)
+		apply_valtype(r, n, s);
+	else if (n->kind == NOTE_MUX)
+		apply_mux(d, r, n, s);
+}
+
 static void apply_note(struct dbc *d, const struct dbc_report *r, const struct dbc_note *n)
 {
 	struct subject to;
 
 	if (!find_subject(d, r, n, &to))
 		return;
-	switch (n->kind) {
-	case NOTE_COMMENT:
+	if (n->kind == NOTE_COMMENT)
 		apply_comment(r, n, &to);
-		break;
-	case NOTE_CHOICES:
-		apply_choices(r, n, to.signal, n->choices, n->n);
-		break;
-	case NOTE_TABLE:
-		apply_table(d, r, n, to.signal);
-		break;
-	case NOTE_VALTYPE:
-		apply_valtype(r, n, to.signal);
-		break;
-	case NOTE_MUX:
-		apply_mux(d, r, n, to.signal);
-		break;
-	case NOTE_ATTRIBUTE:
+	else if (n->kind == NOTE_ATTRIBUTE)
 		apply_attribute(d, r, n, &to);
-		break;
-	}
+	else if (to.signal) /* always: their grammar names one */
+		apply_to_signal(d, r, n, to.signal);
 }
 
 /* A message without a VFrameFormat of its own is J1939 when the file is, by the default of that

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { NUMBER_MAX = 256 }; /* characters */
+
 static const struct {
 	const char *name;
 	enum dbc_keyword keyword;
@@ -206,7 +208,7 @@ static bool is_number_char(char c)
 
 bool lex_number(struct lex *l, double *ret)
 {
-	char text[64], *stop;
+	char text[NUMBER_MAX], *stop;
 	size_t n = 0;
 	double v;
 
@@ -216,6 +218,8 @@ bool lex_number(struct lex *l, double *ret)
 		n++;
 	}
 	text[n] = '\0';
+	if (n == sizeof(text) - 1)
+		return false;
 	v = strtod(text, &stop);
 	if (stop == text)
 		return false;

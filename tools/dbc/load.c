@@ -50,7 +50,7 @@ int dbc_parse_file(struct dbc **ret, const char *path, const struct dbc_sink *si
 {
 	FILE *f cleanup(close_file) = fopen(path, "rbe");
 	char *text cleanup(free_ptr) = NULL;
-	size_t len;
+	size_t len = 0;
 	int r;
 
 	if (!f) {
@@ -142,8 +142,10 @@ int dbc_load_catalog(struct catalog **ret, const char *const *specs, size_t n, F
 	struct loaded *loaded = calloc(n + 1, sizeof(*loaded));
 	int r = 0;
 
-	if (!loaded)
+	if (!loaded) {
+		error_set(err, "out of memory");
 		return -ENOMEM;
+	}
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = load_one(&loaded[i], specs[i], &sink, err);
 	if (r == 0)
@@ -153,6 +155,8 @@ int dbc_load_catalog(struct catalog **ret, const char *const *specs, size_t n, F
 		dbc_free(loaded[i].dbc);
 	}
 	free(loaded);
+	if (r == -ENOMEM)
+		error_set(err, "out of memory");
 	if (counts)
 		*counts = printer.counts;
 	return r;

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NUMBERS_TRIED = 100 };
+enum { NUMBERS_TRIED = 20 };
 
 /* Of the scope only the hash is kept: two that meet in 64 bits would cost a name a number. */
 static bool is_taken(const struct dbc_names *names, uint64_t scope, const char *name)
@@ -18,38 +18,44 @@ static bool is_taken(const struct dbc_names *names, uint64_t scope, const char *
 	return false;
 }
 
-static const char *numbered(struct dbc_arena *a, const char *name, size_t number)
+/* Finds NAME_2 and on that is free; tried holds one candidate at a time. Returns 0 or -ENOMEM. */
+static int number_name(const struct dbc_names *names, uint64_t scope, const char *name,
+		       char **tried)
 {
-	size_t size = strlen(name) + sizeof("_18446744073709551615");
-	char *text = dbc_arena_alloc(a, size);
+	size_t size = strlen(name) + sizeof("_18446744073709551615"), i = 2;
 
-	if (text)
-		snprintf(text, size, "%s_%zu", name, number);
-	return text;
+	*tried = malloc(size);
+	if (!*tried)
+		return -ENOMEM;
+	do {
+		if (i == NUMBERS_TRIED)
+			i += names->n; /* no search that grows with the names */
+		snprintf(*tried, size, "%s_%zu", name, i++);
+	} while (is_taken(names, scope, *tried));
+	return 0;
 }
 
 int dbc_names_add(struct dbc_names *names, struct dbc_arena *a, uint64_t scope, const char *name,
 		  const char **ret)
 {
-	const char *unique = name;
+	char *tried cleanup(free_ptr) = NULL;
 	void *array = names->list;
-	int r;
+	int r = dbc_grow(&array, &names->cap, names->n, sizeof(*names->list));
 
-	for (size_t i = 2; is_taken(names, scope, unique); i++) {
-		if (i == NUMBERS_TRIED)
-			i += names->n; /* no search that grows with the names */
-		unique = numbered(a, name, i);
-		if (!unique)
-			return -ENOMEM;
-	}
-	r = dbc_grow(&array, &names->cap, names->n, sizeof(*names->list));
 	names->list = array;
+	if (r == 0 && is_taken(names, scope, name)) {
+		r = number_name(names, scope, name, &tried);
+		if (r == 0)
+			name = dbc_arena_text(a, tried, strlen(tried));
+		if (a->failed)
+			r = -ENOMEM;
+	}
 	if (r == 0)
-		r = dbc_map_put(&names->map, dbc_hash(scope, unique), (uint32_t)names->n);
+		r = dbc_map_put(&names->map, dbc_hash(scope, name), (uint32_t)names->n);
 	if (r < 0)
 		return r;
-	names->list[names->n++] = unique;
-	*ret = unique;
+	names->list[names->n++] = name;
+	*ret = name;
 	return 0;
 }
 

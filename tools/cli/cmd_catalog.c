@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SPECS_MAX = 256, SHA256_HEX = 65, ID_HEX = 17, MODE_TEXT_MAX = 16 };
+enum { SPECS_MAX = 256, SHA256_HEX = 65, ID_HEX = 17, ID_TEXT_MAX = 16 };
+#define EXACT_MAX (INT64_C(1) << 53)
 
 /* ---- build ---- */
 
@@ -147,9 +148,9 @@ static const char *kind_name(enum signal_kind kind)
 }
 
 /* As in DBC: "0CF00400" with 8 digits for 29 bits, "1A0" for 11; J1939 matches its PGN alone. */
-static void message_id(const struct catalog_message *m, char out[static MODE_TEXT_MAX])
+static void message_id(const struct catalog_message *m, char out[static ID_TEXT_MAX])
 {
-	snprintf(out, MODE_TEXT_MAX, m->extended ? "%08" PRIX32 : "%03" PRIX32, m->id);
+	snprintf(out, ID_TEXT_MAX, m->extended ? "%08" PRIX32 : "%03" PRIX32, m->id);
 }
 
 static void mux_cell(struct table *t, const struct catalog *cat, const struct catalog_signal *s)
@@ -180,7 +181,7 @@ static void mux_cell(struct table *t, const struct catalog *cat, const struct ca
 static void signal_row(struct table *t, const struct catalog *cat, const struct catalog_signal *s)
 {
 	const struct catalog_message *m = &cat->messages[s->message];
-	char id[MODE_TEXT_MAX];
+	char id[ID_TEXT_MAX];
 
 	message_id(m, id);
 	table_cell(t, cat->buses[m->bus]);
@@ -228,14 +229,42 @@ static int show_table(const struct catalog *cat)
 	return EXIT_OK;
 }
 
+/* As in the HTTP API: an integer where every reader of JSON keeps it exactly, else its digits. */
+static json_t *raw_json(uint64_t raw, bool is_signed)
+{
+	int64_t value = (int64_t)raw;
+	char text[24];
+
+	if (value <= EXACT_MAX && value >= (is_signed ? -EXACT_MAX : 0))
+		return json_integer((json_int_t)value);
+	if (is_signed)
+		snprintf(text, sizeof(text), "%" PRId64, value);
+	else
+		snprintf(text, sizeof(text), "%" PRIu64, raw);
+	return json_string(text);
+}
+
 static json_t *mux_json(const struct catalog *cat, const struct catalog_signal *s)
 {
 	json_t *ranges = json_array();
 
 	for (size_t i = 0; i < s->n_mux_ranges; i++)
-		json_array_append_new(ranges, json_pack("[I, I]", (json_int_t)s->mux_ranges[i].from,
-							(json_int_t)s->mux_ranges[i].to));
+		json_array_append_new(ranges,
+				      json_pack("[o, o]", raw_json(s->mux_ranges[i].from, false),
+						raw_json(s->mux_ranges[i].to, false)));
 	return json_pack("{s:s, s:o}", "signal", cat->signals[s->mux].name, "ranges", ranges);
+}
+
+static json_t *choices_json(const struct catalog_signal *s)
+{
+	json_t *choices = json_array();
+
+	for (size_t i = 0; i < s->n_choices; i++)
+		json_array_append_new(choices, json_pack("{s:o, s:s}", "raw",
+							 raw_json((uint64_t)s->choices[i].raw,
+								  s->kind != SIGNAL_UNSIGNED),
+							 "text", s->choices[i].text));
+	return choices;
 }
 
 static json_t *signal_json(const struct catalog *cat, const struct catalog_signal *s)
@@ -245,13 +274,8 @@ static json_t *signal_json(const struct catalog *cat, const struct catalog_signa
 			      "big_endian", s->big_endian, "kind", kind_name(s->kind), "factor",
 			      s->factor, "offset", s->offset, "min", s->min, "max", s->max, "unit",
 			      s->unit, "comment", s->comment, "is_mux", s->is_mux);
-	json_t *choices = json_array();
 
-	for (size_t i = 0; i < s->n_choices; i++)
-		json_array_append_new(choices,
-				      json_pack("{s:I, s:s}", "raw", (json_int_t)s->choices[i].raw,
-						"text", s->choices[i].text));
-	json_object_set_new(o, "choices", choices);
+	json_object_set_new(o, "choices", choices_json(s));
 	if (s->mux != CATALOG_NONE)
 		json_object_set_new(o, "mux", mux_json(cat, s));
 	return o;

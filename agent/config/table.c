@@ -1,6 +1,6 @@
 #include "agent/config/config.h"
 
-#include "agent/publish/window.h"
+#include "agent/publish/flight.h"
 
 static const struct conf_section sections[] = {
 	{"agent", false, "Who this is, and where it keeps its files."},
@@ -75,9 +75,9 @@ static const struct conf_key keys[] = {
 	INTEGER("outbox", "file_max_bytes", "0", 0, 1099511627776, false,
 		"Hard bound of the file, which then counts as a full disk; 0: none"),
 
-	INTEGER("publish", "window", "32", 4, WINDOW_ROWS_MAX, false,
+	INTEGER("publish", "window", "32", 4, FLIGHT_ROWS_MAX, false,
 		"Batches without receipt at once; a quarter is for event and live alone"),
-	INTEGER("publish", "window_bytes", "1048576", 1024, 67108864, false,
+	INTEGER("publish", "flight_bytes", "1048576", 1024, 67108864, false,
 		"No new batch is sent while more bytes than this have no receipt"),
 	INTEGER("publish", "receipt_timeout_s", "30", 1, 3600, false,
 		"A batch without receipt is sent again after it; doubles each time"),

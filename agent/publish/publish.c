@@ -1,6 +1,6 @@
 #include "agent/publish/publish.h"
 
-#include "agent/publish/window.h"
+#include "agent/publish/flight.h"
 #include "agent/store/totals.h"
 #include "base/log.h"
 #include "proto/batch.h"
@@ -25,7 +25,7 @@ struct publish {
 	struct store *store;
 	struct counters *counters;
 	struct mqtt *mqtt;
-	struct window *window;
+	struct flight *flight;
 	struct loop_timer timer;
 	struct loop_timer resubscribe;
 	bool ready; /* connected, and receipts are subscribed to */
@@ -47,7 +47,7 @@ static void show(struct publish *p)
 	struct mqtt_stats stats;
 
 	store_show_totals(p->store, p->counters);
-	counter_set(&p->counters->in_flight, window_rows(p->window));
+	counter_set(&p->counters->in_flight, flight_rows(p->flight));
 	mqtt_get_stats(p->mqtt, &stats);
 	counter_set(&p->counters->bytes_published, stats.published_bytes);
 	counter_set(&p->counters->connects, stats.connects);
@@ -90,7 +90,7 @@ static void set_aside(struct publish *p, enum uplink_class class, uint64_t seq, 
 			  class_name(class), seq, strerror(-r));
 		return;
 	}
-	window_remove(p->window, class, seq, seq);
+	flight_remove(p->flight, class, seq, seq);
 	if (count.rows == 0)
 		return;
 	counter_add(&p->counters->batches_quarantined, count.rows);
@@ -102,7 +102,7 @@ static void set_aside(struct publish *p, enum uplink_class class, uint64_t seq, 
 /* Returns 0, or -errno when nothing can be sent now. */
 static int send_row(struct publish *p, const struct store_row *row)
 {
-	bool again = window_holds(p->window, row->class, row->seq);
+	bool again = flight_holds(p->flight, row->class, row->seq);
 	int r = hand_to_mqtt(p, row);
 
 	if (r == -EMSGSIZE || r == -EINVAL) {
@@ -113,7 +113,7 @@ static int send_row(struct publish *p, const struct store_row *row)
 		return r;
 	if (row->seq > p->sent[row->class])
 		p->sent[row->class] = row->seq;
-	window_sent(p->window, row->class, row->seq, p->envelope.len, now(p));
+	flight_sent(p->flight, row->class, row->seq, p->envelope.len, now(p));
 	counter_add(&p->counters->batches_published, 1);
 	if (again)
 		counter_add(&p->counters->batches_resent, 1);
@@ -121,7 +121,7 @@ static int send_row(struct publish *p, const struct store_row *row)
 }
 
 /* Returns 1: sent, 0: it is gone from the outbox, -errno. */
-static int send_again(struct publish *p, const struct window_id *id)
+static int send_again(struct publish *p, const struct flight_id *id)
 {
 	struct store_row row;
 	int r = store_next(p->store, id->class, id->seq - 1, &row);
@@ -129,7 +129,7 @@ static int send_again(struct publish *p, const struct window_id *id)
 	if (r < 0)
 		return r;
 	if (r == 0 || row.seq != id->seq) {
-		window_remove(p->window, id->class, id->seq, id->seq);
+		flight_remove(p->flight, id->class, id->seq, id->seq);
 		return 0;
 	}
 	r = send_row(p, &row);
@@ -138,9 +138,9 @@ static int send_again(struct publish *p, const struct window_id *id)
 
 static int send_due(struct publish *p)
 {
-	struct window_id id;
+	struct flight_id id;
 
-	while (window_due(p->window, now(p), &id)) {
+	while (flight_due(p->flight, now(p), &id)) {
 		int r = send_again(p, &id);
 
 		if (r < 0)
@@ -151,9 +151,9 @@ static int send_due(struct publish *p)
 
 static int send_class(struct publish *p, enum uplink_class class)
 {
-	while (window_admits(p->window, class)) {
+	while (flight_admits(p->flight, class)) {
 		struct store_row row;
-		uint64_t cursor = window_cursor(p->window, class);
+		uint64_t cursor = flight_cursor(p->flight, class);
 		int r = store_next(p->store, class, cursor, &row);
 
 		if (r <= 0)
@@ -181,7 +181,7 @@ static void set_timer(struct publish *p, int failure)
 {
 	struct mono_time due = {now(p).ns + RETRY_MS * NS_PER_MS};
 
-	if (failure == 0 && !window_next_due(p->window, &due))
+	if (failure == 0 && !flight_next_due(p->flight, &due))
 		return;
 	if (loop_timer_at(p->loop, &p->timer, due) < 0)
 		log_error("publish_failed", "what=no memory for a timer");
@@ -252,7 +252,7 @@ static void take_acks(struct publish *p, const struct receipt *r)
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
-		window_remove(p->window, r->class, ranges[i].from, ranges[i].to);
+		flight_remove(p->flight, r->class, ranges[i].from, ranges[i].to);
 	counter_add(&p->counters->batches_acked, count.rows);
 	counter_add(&p->counters->samples_acked, count.samples);
 }
@@ -268,7 +268,7 @@ static void purge(struct publish *p, enum uplink_class class, uint64_t seq)
 			  strerror(-r));
 		return;
 	}
-	window_remove(p->window, class, seq, seq);
+	flight_remove(p->flight, class, seq, seq);
 	counter_add(&p->counters->batches_dropped, count.rows);
 	counter_add(&p->counters->batches_dropped_purge, count.rows);
 	counter_add(&p->counters->samples_dropped, count.samples);
@@ -293,7 +293,7 @@ static void take_nack(struct publish *p, enum uplink_class class, const struct r
 	case NACK_BUSY:
 		break;
 	}
-	window_nack(p->window, class, n->seq, n->retry_after_s, now(p));
+	flight_nack(p->flight, class, n->seq, n->retry_after_s, now(p));
 }
 
 void publish_receipt(struct publish *p, const struct receipt *r)
@@ -336,7 +336,7 @@ static void on_connected(void *ctx, bool session_present)
 
 	log_info("mqtt_connected", "session=%s", session_present ? "resumed" : "new");
 	counter_set(&p->counters->connected, 1);
-	window_reset(p->window);
+	flight_reset(p->flight);
 	subscribe(p);
 	show(p);
 }
@@ -351,7 +351,7 @@ static void on_disconnected(void *ctx, const char *reason)
 	p->ready = false;
 	loop_timer_cancel(&p->timer);
 	loop_timer_cancel(&p->resubscribe);
-	window_reset(p->window);
+	flight_reset(p->flight);
 	show(p);
 }
 
@@ -398,7 +398,7 @@ static void on_published(void *ctx, uint64_t cookie, int reason)
 		log_warn("batch_refused", "by=broker class=%s seq=%" PRIu64 " reason=0x%02x",
 			 class_name(class), seq, (unsigned)reason);
 	}
-	window_puback(p->window, class, seq, reason, now(p));
+	flight_puback(p->flight, class, seq, reason, now(p));
 	pump(p);
 }
 
@@ -429,7 +429,7 @@ static void make_topics(struct publish *p)
 
 static int start(struct publish *p)
 {
-	struct window_options w = {
+	struct flight_options w = {
 		.rows_max = p->opt.window_rows,
 		.bytes_max = p->opt.window_bytes,
 		.receipt_timeout_ns = p->opt.receipt_timeout_ns,
@@ -438,7 +438,7 @@ static int start(struct publish *p)
 	int r;
 
 	random_bytes(&w.seed, sizeof(w.seed));
-	r = window_new(&p->window, &w);
+	r = flight_new(&p->flight, &w);
 	if (r < 0)
 		return r;
 	for (unsigned k = 0; k < CLASS_COUNT; k++)
@@ -480,7 +480,7 @@ struct publish *publish_free(struct publish *p)
 	loop_timer_cancel(&p->timer);
 	loop_timer_cancel(&p->resubscribe);
 	mqtt_free(p->mqtt);
-	window_free(p->window);
+	flight_free(p->flight);
 	buf_free(&p->envelope);
 	free(p);
 	return NULL;

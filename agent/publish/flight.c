@@ -1,4 +1,4 @@
-#include "agent/publish/window.h"
+#include "agent/publish/flight.h"
 
 enum {
 	BACKOFF_FIRST_MS = 1000,
@@ -19,8 +19,8 @@ struct entry {
 	unsigned refused; /* times in a row */
 };
 
-struct window {
-	struct window_options opt;
+struct flight {
+	struct flight_options opt;
 	uint64_t random;
 	uint64_t cursor[CLASS_COUNT];
 	size_t bytes;
@@ -28,23 +28,23 @@ struct window {
 	struct entry *entries; /* rows_max; in no order */
 };
 
-int window_new(struct window **ret, const struct window_options *opt)
+int flight_new(struct flight **ret, const struct flight_options *opt)
 {
-	struct window *w = calloc(1, sizeof(*w));
+	struct flight *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return -ENOMEM;
-	assert(opt->rows_max >= 4 && opt->rows_max <= WINDOW_ROWS_MAX);
+	assert(opt->rows_max >= 4 && opt->rows_max <= FLIGHT_ROWS_MAX);
 	w->opt = *opt;
 	w->random = opt->seed | 1;
 	w->entries = calloc(opt->rows_max, sizeof(*w->entries));
 	if (!w->entries)
-		return window_free(w), -ENOMEM;
+		return flight_free(w), -ENOMEM;
 	*ret = w;
 	return 0;
 }
 
-struct window *window_free(struct window *w)
+struct flight *flight_free(struct flight *w)
 {
 	if (w) {
 		free(w->entries);
@@ -53,7 +53,7 @@ struct window *window_free(struct window *w)
 	return NULL;
 }
 
-void window_reset(struct window *w)
+void flight_reset(struct flight *w)
 {
 	w->n = 0;
 	w->bytes = 0;
@@ -61,7 +61,7 @@ void window_reset(struct window *w)
 		w->cursor[k] = 0;
 }
 
-uint64_t window_cursor(const struct window *w, enum uplink_class class)
+uint64_t flight_cursor(const struct flight *w, enum uplink_class class)
 {
 	return w->cursor[class];
 }
@@ -71,14 +71,14 @@ static bool is_urgent(enum uplink_class class)
 	return class <= CLASS_LIVE;
 }
 
-bool window_admits(const struct window *w, enum uplink_class class)
+bool flight_admits(const struct flight *w, enum uplink_class class)
 {
 	size_t kept = is_urgent(class) ? 0 : w->opt.rows_max / 4;
 
 	return w->n < w->opt.rows_max - kept && (w->bytes < w->opt.bytes_max || w->n == 0);
 }
 
-static struct entry *find(const struct window *w, enum uplink_class class, uint64_t seq)
+static struct entry *find(const struct flight *w, enum uplink_class class, uint64_t seq)
 {
 	for (size_t i = 0; i < w->n; i++)
 		if (w->entries[i].seq == seq && w->entries[i].class == class)
@@ -87,7 +87,7 @@ static struct entry *find(const struct window *w, enum uplink_class class, uint6
 }
 
 /* xorshift64: spreads vehicles, needs no secrecy. */
-static uint64_t next_random(struct window *w)
+static uint64_t next_random(struct flight *w)
 {
 	w->random ^= w->random << 13;
 	w->random ^= w->random >> 7;
@@ -96,7 +96,7 @@ static uint64_t next_random(struct window *w)
 }
 
 /* Up to JITTER_PERCENT later. */
-static int64_t with_jitter(struct window *w, int64_t ns)
+static int64_t with_jitter(struct flight *w, int64_t ns)
 {
 	return ns + ns / 100 * (int64_t)(next_random(w) % (JITTER_PERCENT + 1));
 }
@@ -106,7 +106,7 @@ static int64_t doubled(int64_t ns, unsigned times)
 	return ns << (times > DOUBLINGS_MAX ? DOUBLINGS_MAX : times);
 }
 
-static int64_t receipt_wait(const struct window *w, unsigned times)
+static int64_t receipt_wait(const struct flight *w, unsigned times)
 {
 	int64_t first = w->opt.receipt_timeout_ns, ns = doubled(first, times);
 	int64_t max = RECEIPT_WAIT_MAX_MS * NS_PER_MS;
@@ -114,7 +114,7 @@ static int64_t receipt_wait(const struct window *w, unsigned times)
 	return ns <= max ? ns : max > first ? max : first;
 }
 
-void window_sent(struct window *w, enum uplink_class class, uint64_t seq, size_t bytes,
+void flight_sent(struct flight *w, enum uplink_class class, uint64_t seq, size_t bytes,
 		 struct mono_time now)
 {
 	struct entry *e = find(w, class, seq);
@@ -131,7 +131,7 @@ void window_sent(struct window *w, enum uplink_class class, uint64_t seq, size_t
 	e->sent++;
 }
 
-bool window_due(const struct window *w, struct mono_time now, struct window_id *ret)
+bool flight_due(const struct flight *w, struct mono_time now, struct flight_id *ret)
 {
 	const struct entry *first = NULL;
 
@@ -146,11 +146,11 @@ bool window_due(const struct window *w, struct mono_time now, struct window_id *
 	}
 	if (!first)
 		return false;
-	*ret = (struct window_id){first->class, first->seq};
+	*ret = (struct flight_id){first->class, first->seq};
 	return true;
 }
 
-bool window_next_due(const struct window *w, struct mono_time *ret)
+bool flight_next_due(const struct flight *w, struct mono_time *ret)
 {
 	for (size_t i = 0; i < w->n; i++)
 		if (i == 0 || w->entries[i].due.ns < ret->ns)
@@ -158,7 +158,7 @@ bool window_next_due(const struct window *w, struct mono_time *ret)
 	return w->n > 0;
 }
 
-static void defer(struct window *w, struct entry *e, int64_t at_least_ns, struct mono_time now)
+static void defer(struct flight *w, struct entry *e, int64_t at_least_ns, struct mono_time now)
 {
 	int64_t ns = doubled(at_least_ns, e->refused), max = BACKOFF_MAX_MS * NS_PER_MS;
 
@@ -168,7 +168,7 @@ static void defer(struct window *w, struct entry *e, int64_t at_least_ns, struct
 	e->refused++;
 }
 
-void window_puback(struct window *w, enum uplink_class class, uint64_t seq, int reason,
+void flight_puback(struct flight *w, enum uplink_class class, uint64_t seq, int reason,
 		   struct mono_time now)
 {
 	struct entry *e = find(w, class, seq);
@@ -177,7 +177,7 @@ void window_puback(struct window *w, enum uplink_class class, uint64_t seq, int 
 		defer(w, e, BACKOFF_FIRST_MS * NS_PER_MS, now);
 }
 
-void window_nack(struct window *w, enum uplink_class class, uint64_t seq, uint32_t retry_after_s,
+void flight_nack(struct flight *w, enum uplink_class class, uint64_t seq, uint32_t retry_after_s,
 		 struct mono_time now)
 {
 	struct entry *e = find(w, class, seq);
@@ -190,7 +190,7 @@ void window_nack(struct window *w, enum uplink_class class, uint64_t seq, uint32
 	defer(w, e, ns, now);
 }
 
-size_t window_remove(struct window *w, enum uplink_class class, uint64_t from, uint64_t to)
+size_t flight_remove(struct flight *w, enum uplink_class class, uint64_t from, uint64_t to)
 {
 	size_t removed = 0, i = 0;
 
@@ -208,17 +208,17 @@ size_t window_remove(struct window *w, enum uplink_class class, uint64_t from, u
 	return removed;
 }
 
-size_t window_rows(const struct window *w)
+size_t flight_rows(const struct flight *w)
 {
 	return w->n;
 }
 
-size_t window_bytes(const struct window *w)
+size_t flight_bytes(const struct flight *w)
 {
 	return w->bytes;
 }
 
-bool window_holds(const struct window *w, enum uplink_class class, uint64_t seq)
+bool flight_holds(const struct flight *w, enum uplink_class class, uint64_t seq)
 {
 	return find(w, class, seq) != NULL;
 }

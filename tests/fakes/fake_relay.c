@@ -1,0 +1,242 @@
+#include "tests/fakes/fake_relay.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { REASON_ERROR = 0x80, RECEIPT_BYTES = 4096 };
+
+static struct fake_relay_stream *stream_of(struct fake_relay *f, uint64_t epoch,
+					   enum uplink_class class)
+{
+	for (size_t i = 0; i < array_len(f->streams); i++) {
+		if (!f->streams[i]) {
+			f->streams[i] = calloc(1, sizeof(**f->streams));
+			if (!f->streams[i])
+				abort();
+			f->streams[i]->epoch = epoch;
+			f->streams[i]->class = class;
+		}
+		if (f->streams[i]->epoch == epoch && f->streams[i]->class == class)
+			return f->streams[i];
+	}
+	abort();
+}
+
+static bool seen(const struct fake_relay_stream *s, uint64_t seq)
+{
+	return seq < FAKE_RELAY_SEQ_MAX && s->seen[seq / 8] & 1u << seq % 8;
+}
+
+static void mark(struct fake_relay_stream *s, uint64_t seq)
+{
+	if (seq >= FAKE_RELAY_SEQ_MAX)
+		abort();
+	s->seen[seq / 8] |= (uint8_t)(1u << seq % 8);
+	if (seq > s->highest)
+		s->highest = seq;
+	while (seen(s, s->acked_through + 1))
+		s->acked_through++;
+}
+
+static void add_ranges(const struct fake_relay_stream *s, struct receipt *r)
+{
+	for (uint64_t seq = s->acked_through + 1; seq <= s->highest; seq++) {
+		struct receipt_range *last = r->n_ranges ? &r->ranges[r->n_ranges - 1] : NULL;
+
+		if (!seen(s, seq))
+			continue;
+		if (last && last->to == seq - 1)
+			last->to = seq;
+		else if (r->n_ranges < RECEIPT_RANGES_MAX)
+			r->ranges[r->n_ranges++] = (struct receipt_range){seq, seq};
+	}
+}
+
+/* Returns what mqtt_publish does. */
+static int send_receipt(struct fake_relay *f, const struct topic_up *t, const struct receipt *r)
+{
+	struct buf b cleanup(buf_free) = BUF_INIT(RECEIPT_BYTES);
+	char topic[TOPIC_MAX];
+
+	topic_format_receipt(t->vehicle, t->device, topic);
+	if (receipt_encode(r, &b) < 0)
+		abort();
+	return mqtt_publish(f->mqtt, &(struct mqtt_publish){
+					     .topic = topic,
+					     .payload = b.data,
+					     .len = b.len,
+					     .qos = 1,
+				     });
+}
+
+static void answer(struct fake_relay *f, const struct topic_up *t, uint64_t seq,
+		   struct fake_relay_stream *s, int code)
+{
+	struct receipt r = {
+		.epoch = s->epoch, .class = s->class, .acked_through = s->acked_through};
+
+	if (f->mute)
+		return;
+	add_ranges(s, &r);
+	if (code) {
+		r.nacks[r.n_nacks++] =
+			(struct receipt_nack){seq, (enum nack_code)code, f->retry_after_s};
+		f->nacks++;
+	} else if (s->owes && s->owed_code) {
+		r.nacks[r.n_nacks++] = (struct receipt_nack){
+			s->owed_seq, (enum nack_code)s->owed_code, f->retry_after_s};
+	}
+	s->owes = send_receipt(f, t, &r) < 0;
+	s->owed_seq = s->owes && code ? seq : s->owed_seq;
+	s->owed_code = s->owes && code ? code : s->owes ? s->owed_code : 0;
+	s->topic = *t;
+}
+
+static void on_published(void *ctx, uint64_t cookie, int reason)
+{
+	struct fake_relay *f = ctx;
+
+	(void)cookie;
+	(void)reason;
+	for (size_t i = 0; i < array_len(f->streams) && f->streams[i]; i++)
+		if (f->streams[i]->owes)
+			answer(f, &f->streams[i]->topic, 0, f->streams[i], 0);
+}
+
+struct walk {
+	struct fake_relay *f;
+	const struct topic_up *t;
+	uint64_t samples;
+};
+
+static int on_column(void *ctx, const struct batch_column *col)
+{
+	struct walk *w = ctx;
+
+	w->samples += col->n;
+	if (w->f->column)
+		w->f->column(w->f->ctx, w->t, col);
+	return 0;
+}
+
+/* Returns the samples of a batch, decoded one by one. */
+static int64_t count_samples(struct fake_relay *f, const struct topic_up *t,
+			     const struct envelope *e, struct error *err)
+{
+	struct walk w = {f, t, 0};
+	struct batch *b;
+	int r = batch_read(&b, e, err);
+
+	if (r < 0)
+		return r;
+	if (f->cat)
+		r = batch_columns(b, f->cat, CATALOG_NONE, on_column, &w, err);
+	else
+		w.samples = batch_sample_count(b);
+	batch_free(b);
+	return r < 0 ? r : (int64_t)w.samples;
+}
+
+static void take(struct fake_relay *f, const struct topic_up *t, const struct envelope *e,
+		 struct error *err)
+{
+	struct fake_relay_stream *s = stream_of(f, e->epoch, t->class);
+	int code = f->judge ? f->judge(f->ctx, t, e) : 0;
+	int64_t n;
+
+	if (code) {
+		answer(f, t, e->seq, s, code);
+		return;
+	}
+	if (seen(s, e->seq)) {
+		f->duplicates++;
+		answer(f, t, e->seq, s, 0);
+		return;
+	}
+	n = count_samples(f, t, e, err);
+	if (n < 0) {
+		f->bad++;
+		return;
+	}
+	f->batches++;
+	f->samples += (uint64_t)n;
+	mark(s, e->seq);
+	answer(f, t, e->seq, s, 0);
+}
+
+static void on_message(void *ctx, const struct mqtt_message *m)
+{
+	struct fake_relay *f = ctx;
+	struct error err = {""};
+	struct topic_up t;
+	struct envelope e;
+
+	f->bytes += m->len;
+	if (topic_parse_up(m->topic, &t, &err) < 0 ||
+	    batch_envelope_decode(&e, m->payload, m->len, &err) < 0)
+		f->bad++;
+	else
+		take(f, &t, &e, &err);
+	if (*err.text)
+		(void)snprintf(f->text, sizeof(f->text), "%s", err.text);
+}
+
+static void on_connected(void *ctx, bool session_present)
+{
+	struct fake_relay *f = ctx;
+
+	(void)session_present;
+	if (mqtt_subscribe(f->mqtt, "tl/1/up/#", 1) < 0)
+		abort();
+}
+
+static void on_disconnected(void *ctx, const char *reason)
+{
+	struct fake_relay *f = ctx;
+
+	(void)reason;
+	f->subscribed = false;
+}
+
+static void on_subscribed(void *ctx, const char *filter, int reason)
+{
+	struct fake_relay *f = ctx;
+
+	(void)filter;
+	f->subscribed = reason < REASON_ERROR;
+}
+
+static const struct mqtt_handlers handlers = {
+	.connected = on_connected,
+	.disconnected = on_disconnected,
+	.message = on_message,
+	.published = on_published,
+	.subscribed = on_subscribed,
+};
+
+void fake_relay_start(struct fake_relay *f, const char *uri)
+{
+	struct mqtt_options opt = {
+		.uri = uri,
+		.client_id = "fake-relay",
+		.keepalive_s = 60,
+		.session_expiry_s = 3600,
+		.backoff_min_ms = 50,
+		.backoff_max_ms = 400,
+		.connect_timeout_s = 10,
+		.receive_maximum = 100,
+		.queue_bytes = 8 << 20,
+	};
+
+	if (mqtt_new(&f->mqtt, f->loop, &opt, &handlers, f) < 0)
+		abort();
+}
+
+void fake_relay_stop(struct fake_relay *f)
+{
+	f->mqtt = mqtt_free(f->mqtt);
+	for (size_t i = 0; i < array_len(f->streams); i++) {
+		free(f->streams[i]);
+		f->streams[i] = NULL;
+	}
+}

@@ -1,0 +1,44 @@
+/* tests/fakes/fake_relay.h: the least that an agent needs at the other end: subscribes to
+ * tl/1/up/#, decodes every batch with a catalog, counts unique samples, sends receipts. */
+#pragma once
+
+#include "base/mqtt.h"
+#include "proto/batch.h"
+#include "proto/receipt.h"
+
+enum { FAKE_RELAY_SEQ_MAX = 65536, FAKE_RELAY_EPOCHS_MAX = 4 };
+
+struct fake_relay_stream {
+	uint64_t epoch; /* 0: unused */
+	enum uplink_class class;
+	uint64_t acked_through, highest;
+	bool owes; /* a receipt that MQTT had no room for; sent when it has */
+	uint64_t owed_seq;
+	int owed_code;
+	struct topic_up topic;
+	uint8_t seen[FAKE_RELAY_SEQ_MAX / 8];
+};
+
+struct fake_relay {
+	struct loop *loop;
+	const struct catalog *cat; /* NULL: batches are counted, not decoded */
+	bool mute;		   /* takes batches, sends no receipt */
+	/* 0: accept, else a nack's code. NULL: accept all. */
+	int (*judge)(void *ctx, const struct topic_up *t, const struct envelope *e);
+	uint32_t retry_after_s;
+	/* Each column of a batch that was not seen before. */
+	void (*column)(void *ctx, const struct topic_up *t, const struct batch_column *col);
+	void *ctx;
+
+	struct mqtt *mqtt;
+	bool subscribed;
+	uint64_t batches, duplicates, bad, nacks; /* batches: unique ones */
+	uint64_t samples;			  /* of unique ones */
+	uint64_t bytes;				  /* payloads */
+	char text[256];				  /* what was bad */
+	struct fake_relay_stream *streams[FAKE_RELAY_EPOCHS_MAX * CLASS_COUNT];
+};
+
+/* Zeroed but for the first members. Aborts when it cannot. */
+void fake_relay_start(struct fake_relay *f, const char *uri);
+void fake_relay_stop(struct fake_relay *f);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -233,6 +234,7 @@ struct relay {
 	struct ingest *ingest;
 	struct api *api;
 	char port_path[PATH_BYTES];
+	int lock_fd; /* plus one; 0: not locked */
 	unsigned ticks;
 };
 
@@ -270,6 +272,26 @@ static int make_dir(const struct conf *c, struct error *err)
 	return -errno;
 }
 
+/* Two relays on one stream would both think that they know what is stored. */
+static int lock_dir(struct relay *r, const struct conf *c, struct error *err)
+{
+	char path[PATH_BYTES];
+	int fd, e = data_path(path, c, "relay.lock", err);
+
+	if (e < 0)
+		return e;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		error_set(err, "%s: %s", path, strerror(errno));
+		return -errno;
+	}
+	r->lock_fd = fd + 1;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	error_set(err, "data_dir %s: another relay uses it", text(c, "relay", "data_dir"));
+	return -EBUSY;
+}
+
 static struct ingest_tuning tuning(const struct conf *c)
 {
 	return (struct ingest_tuning){
@@ -305,6 +327,8 @@ static int open_stores(struct relay *r, const struct conf *c, const struct timeb
 	int64_t max = conf_int(c, "history", NULL, "max_bytes");
 	int e = make_dir(c, err);
 
+	if (e == 0)
+		e = lock_dir(r, c, err);
 	if (e == 0)
 		e = data_path(path, c, "relay.db", err);
 	if (e == 0)
@@ -436,6 +460,8 @@ struct relay *relay_stop(struct relay *r)
 	live_free(r->live);
 	stream_close(r->stream);
 	registry_close(r->registry);
+	if (r->lock_fd)
+		close(r->lock_fd - 1);
 	free(r);
 	return NULL;
 }

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -142,6 +143,17 @@ static void sleep_ms(long ms)
 	nanosleep(&t, NULL);
 }
 
+/* Until the program is known to run, however busy the machine is. */
+static void wait_for_bytes(int fd, off_t bytes)
+{
+	struct stat st = {0};
+	for (int i = 0; i < 2500 && st.st_size < bytes; i++) {
+		sleep_ms(10);
+		ck_assert_int_eq(fstat(fd, &st), 0);
+	}
+	ck_assert_int_ge(st.st_size, bytes);
+}
+
 START_TEST(a_signal_ends_it_at_a_line)
 {
 	static const int signals[] = {SIGTERM, SIGINT};
@@ -151,7 +163,7 @@ START_TEST(a_signal_ends_it_at_a_line)
 	int64_t first = 0, last = 0;
 	int fd = open(path_of("out", p), O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	pid_t pid = spawn(fd, args);
-	sleep_ms(_i < 2 ? 500 : 50);
+	wait_for_bytes(fd, 8192);
 	ck_assert_int_eq(kill(pid, signals[_i % 2]), 0);
 	ck_assert_int_eq(finish(pid), 0);
 	close(fd);
@@ -256,7 +268,7 @@ int main(void)
 	SRunner *sr = srunner_create(s);
 	int failed;
 
-	tcase_set_timeout(tc, 30);
+	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_stream_of_ten_seconds);
 	tcase_add_loop_test(tc, a_signal_ends_it_at_a_line, 0, 4);

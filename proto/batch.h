@@ -1,11 +1,12 @@
 /* proto/batch.h: many samples as one small message, and back.
  *
- * On the wire (batch.proto): an Envelope {epoch, seq, encoding, body}; the body is a Batch,
- * deflated (zlib) unless that does not pay. Epoch and seq stay outside so that a relay can drop
- * what it has, and refuse what it cannot read, without inflating. In the Batch, columns are grouped
- * by CAN message: one shared column of times (delta of delta), then a column of raw integers per
- * signal, in whichever encoding is smallest. What a column does not hold for some of the group's
- * times (a signal collected on change, a multiplexed signal) its presence bitmap says.
+ * On the wire (batch.proto): an Envelope {epoch, seq, encoding, body}. Epoch and seq stay outside
+ * of the body so that a relay can drop what it has, and refuse what it cannot read, at once. The
+ * body is a Batch: a small header, and sections of arithmetic-coded columns, grouped by CAN
+ * message: one shared column of times, then a column of raw integers a signal, each told as what
+ * was not expected of it (README.md). What a column does not hold for some of the group's times (a
+ * signal collected on change, a multiplexed signal) is told too. Nothing is left for zlib to gain,
+ * so bodies are written as they are; deflated ones are read.
  *
  * Times are carried in units of time_unit_ns (default 1 ms); all else is exact. */
 #pragma once
@@ -20,7 +21,8 @@ struct sample {
 
 enum clock_quality { CLOCK_UNKNOWN, CLOCK_FREE_RUNNING, CLOCK_SYNCED };
 
-/* Wall time of a sample = wall_base + (its mono time - mono_base). */
+/* Wall time of a sample = wall_base + (its mono time - mono_base). A batch that is read has its
+ * earliest sample's times as its bases, in whole units: times are off by less than a unit. */
 struct batch_header {
 	uint64_t epoch; /* random, minted with the outbox */
 	uint64_t seq;	/* grows by one a batch within (device, epoch, class), from 1 */
@@ -47,14 +49,15 @@ struct batch_builder *batch_builder_free(struct batch_builder *b);
 void batch_builder_reset(struct batch_builder *b);
 
 /* Adds samples of one message, taken at one time (mono, ns); signals in ascending order. Copies;
- * allocates nothing. Returns 0, or BATCH_FULL with nothing added. */
+ * allocates nothing. Returns 0, or BATCH_FULL with nothing added: also for a time that is 2^31
+ * units or more from the first one's. */
 int batch_builder_add(struct batch_builder *b, uint32_t message, int64_t mono_ns,
 		      const struct sample *samples, size_t n) must_check;
 size_t batch_builder_count(const struct batch_builder *b); /* samples */
 int64_t batch_builder_first_ns(const struct batch_builder *b);
 int64_t batch_builder_last_ns(const struct batch_builder *b);
 
-/* Appends the Batch, deflated where it pays, as an envelope's body. The header's epoch and seq are
+/* Appends the Batch as an envelope's body. The header's epoch and seq are
  * not part of it. Returns 0, -ENOMEM, -EMSGSIZE (out->max). The builder is left as it was. */
 int batch_builder_encode(struct batch_builder *b, const struct batch_header *h, struct buf *out,
 			 uint32_t *ret_encoding) must_check;
@@ -64,7 +67,8 @@ int batch_envelope_encode(uint64_t epoch, uint64_t seq, uint32_t encoding, const
 
 /* ---- reading: bytes come from the network, all is checked ---- */
 
-enum { BATCH_INFLATED_MAX = 16 << 20, BATCH_SAMPLES_MAX = 4 << 20 };
+/* The second bounds what a small body that lies can cost: some 25 MiB and 50 ms. */
+enum { BATCH_INFLATED_MAX = 16 << 20, BATCH_SAMPLES_MAX = 1 << 20 };
 
 struct envelope {
 	uint64_t epoch, seq;

@@ -56,6 +56,9 @@ void range_encode_end(struct range *r)
 
 void range_decode_start(struct range *r, const uint8_t *data, size_t len)
 {
+	static const uint8_t NOTHING[1]; /* protobuf-c gives NULL for no bytes */
+
+	data = len ? data : NOTHING;
 	*r = (struct range){.range = UINT32_MAX, .in = data, .end = data + len};
 	for (int i = 0; i < 4; i++)
 		r->low = r->low << 8 | (r->in < r->end ? *r->in++ : 0);

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 from conftest import DEVICE, DRIVE_DBC, VEHICLE, decoded, drive_conf
-from helpers import assert_all_stored, assert_history, drain, points
+from helpers import (assert_all_stored, assert_history, assert_same, drain, empty_log,
+                     points)
 from stack import free_port, wait_for
 
 
@@ -29,7 +30,9 @@ def test_broker_that_is_not_there(stack, drive_log):
 
 
 def test_broker_killed_in_the_middle(car, drive_log):
-    agent = car.start_agent(drive_conf(car, drive_log, batch={"max_age_ms": 100}))
+    agent = car.start_agent(drive_conf(car, drive_log, source={"speed": "4"},
+                                       batch={"max_age_ms": 100},
+                                       publish={"receipt_timeout_s": 1}))
     wait_for("batches", lambda: car.metric("towline_relay_batches_total", result="stored") > 3,
              process=agent)
     car.broker.stop(signo=signal.SIGKILL)
@@ -60,12 +63,12 @@ def test_agent_killed_in_the_middle(car, drive_log):
     wait_for("batches", lambda: car.agent_status(DEVICE).get("batches_acked", 0) > 2,
              process=agent)
     agent.stop(signo=signal.SIGKILL)
-    drain(car, car.start_agent(drive_conf(car, "/dev/null")))
+    drain(car, car.start_agent(drive_conf(car, empty_log(car))))
     expected = decoded(car, drive_log)
     stored = 0
     for path, samples in expected.items():
         got = points(car, path)
-        assert got == samples[:len(got)], f"{path}: not the beginning of what the log holds"
+        assert_same(got, samples[:len(got)], path)  # the beginning of what the log holds
         stored += len(got)
     assert stored == car.metric("towline_relay_samples_total") > 0
     assert car.metric("towline_relay_batches_total", result="invalid") == 0
@@ -123,7 +126,7 @@ def test_relay_with_a_full_disk_acknowledges_nothing_it_lacks(car, drive_log, sm
     car.relay_url = f"http://127.0.0.1:{int((data / 'http.port').read_text())}"
     wait_for("health", lambda: car.get("/healthz").status == 200, process=relay)
     car.add_vehicle(VEHICLE, DEVICE, car.catalog)
-    agent = car.start_agent(drive_conf(car, drive_log, source={"loop": True},
+    agent = car.start_agent(drive_conf(car, drive_log, source={"loop": True, "speed": "20"},
                                        agent={"exit_when_drained": False},
                                        batch={"max_age_ms": 100},
                                        publish={"receipt_timeout_s": 1}))
@@ -133,19 +136,10 @@ def test_relay_with_a_full_disk_acknowledges_nothing_it_lacks(car, drive_log, sm
     subprocess.run(["mount", "-o", "remount,size=256m", small_disk], check=True)
     wait_for("good health", lambda: car.get("/healthz").status == 200, 60, process=relay)
     assert agent.stop() == 0
-    drain(car, car.start_agent(drive_conf(car, "/dev/null",
+    accepted = car.agent_status(DEVICE)["samples_accepted"]
+    drain(car, car.start_agent(drive_conf(car, empty_log(car),
                                           publish={"receipt_timeout_s": 1})))
-    # Every sample that ever was accepted, over both runs of the agent, is in the relay once.
-    assert car.metric("towline_relay_samples_total") == accepted_total(agent)
-
-
-def accepted_total(agent):
-    """The agent's own last word on its first run."""
-    for line in reversed(agent.log_text().splitlines()):
-        for word in line.split():
-            if "agent_stopped" in line and word.startswith("samples_accepted="):
-                return int(word.split("=")[1])
-    raise AssertionError(f"no agent_stopped line:\n{agent.log_tail()}")
+    assert car.metric("towline_relay_samples_total") == accepted > 0
 
 
 def test_read_only_database(car, drive_log, small_disk):

@@ -32,8 +32,8 @@ static int parse_points(const char *text, long *ret)
 
 	errno = 0;
 	*ret = strtol(text, &end, 10);
-	if (errno || end == text || *end || *ret < 1 || *ret > 100000)
-		return cli_usage(&cmd_history, "--points %s: not 1 to 100000", text);
+	if (errno || end == text || *end || *ret < 1 || *ret > 10000)
+		return cli_usage(&cmd_history, "--points %s: not 1 to 10000", text);
 	return EXIT_OK;
 }
 
@@ -206,7 +206,7 @@ const struct cli_command cmd_history = {
 		"  --from TIME   default 1h; --to TIME: default now. A TIME is RFC 3339\n"
 		"                (2026-03-01T12:00:00Z), Unix milliseconds, now, or an age: 90s "
 		"10m 2h 1d\n"
-		"  --points N    1 to 100000; the relay's default is 500\n"
+		"  --points N    1 to 10000; the relay's default is 500\n"
 		"  --csv         comma-separated values\n"
 		"  --json        the relay's answer\n"
 		"  --relay URL   default $TOWLINE_RELAY, else http://127.0.0.1:8080\n",

@@ -180,7 +180,7 @@ def decoded(stack, vehicle):
 def stored(stack, vehicle, signal_path):
     path = urllib.parse.quote(signal_path)
     answer = stack.get(f"/v1/vehicles/{vehicle.id}/signals/{path}/history"
-                       "?from=0&to=9999999999999&max_points=100000")
+                       "?from=0&to=9000000000000&max_points=10000")
     if answer.status != 200:
         raise StackError(f"history of {signal_path}: {answer.status} {answer.body.decode()}")
     return [p["value"] for p in answer.json()["points"]]

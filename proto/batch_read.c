@@ -146,10 +146,10 @@ static int unpack_body(struct batch *b, const struct envelope *e, struct error *
 	}
 }
 
-/* Far from what overflows when converted to nanoseconds and added. */
+/* No overflow when converted to nanoseconds and added to a span: up to the year 2116. */
 static bool time_is_sane(int64_t units, int64_t unit)
 {
-	return units < INT64_MAX / 4 / unit && units > INT64_MIN / 4 / unit;
+	return units < INT64_MAX / 2 / unit && units > INT64_MIN / 2 / unit;
 }
 
 static int check_header(struct batch *b, struct error *err)
@@ -163,7 +163,7 @@ static int check_header(struct batch *b, struct error *err)
 	}
 	b->unit = w->time_unit_ns ? w->time_unit_ns : BATCH_UNIT_DEFAULT_NS;
 	if (!time_is_sane(w->first, b->unit) || !time_is_sane(w->mono, b->unit) ||
-	    w->span > UINT32_MAX || !time_is_sane((int64_t)w->span, b->unit)) {
+	    w->span > UINT32_MAX || (int64_t)w->span > INT64_MAX / 4 / b->unit) {
 		error_set(err, "batch: first, span or mono is out of range");
 		return -EBADMSG;
 	}

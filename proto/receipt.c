@@ -26,7 +26,7 @@ static void pack(Towline__V1__Receipt *m, struct buf *out)
 {
 	size_t n = towline__v1__receipt__get_packed_size(m);
 
-	if (buf_reserve(out, n) < 0)
+	if (n == 0 || buf_reserve(out, n) < 0)
 		return;
 	out->len += towline__v1__receipt__pack(m, out->data + out->len);
 }

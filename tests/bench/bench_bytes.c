@@ -1,0 +1,481 @@
+/* bench_bytes: how many bytes a sample takes on the wire, and what writing and reading it costs.
+ *
+ *   bench_bytes [--json FILE] [--log NAME=LOG --dbc BUS=FILE [--dbc ...]]...
+ *
+ * Each --dbc belongs to the --log before it. Counted are all bytes of the Envelope, and MQTT_BYTES
+ * for each batch. Next to it the row format: a protobuf message a sample {time, signal: varint;
+ * value: double}, as it is and deflated as a whole (zlib, level 6), with the same MQTT_BYTES. */
+#include "agent/decode/plan.h"
+#include "agent/source/candump.h"
+#include "proto/batch.h"
+#include "tools/dbc/dbc.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <zlib.h>
+
+enum {
+	LOGS_MAX = 16,
+	DBCS_MAX = 8,
+	MQTT_BYTES = 30,	 /* PUBLISH with a topic alias, and TCP's share */
+	DISTINCT_FRAMES = 20000, /* the signals with the most values in these are chosen */
+	SAMPLES_MAX = 1 << 19,
+};
+
+struct log_args {
+	const char *name, *path;
+	const char *dbcs[DBCS_MAX];
+	size_t n_dbcs;
+};
+
+struct row {
+	int64_t t_ns;
+	uint64_t frame;
+	uint32_t message;
+	uint32_t n;
+	size_t first;
+};
+
+struct data {
+	struct catalog *cat;
+	struct row *rows;
+	size_t n_rows, rows_max;
+	struct sample *samples;
+	size_t n_samples, samples_max;
+	uint8_t *wanted;
+};
+
+struct setting {
+	const char *name;
+	int signals; /* with the most distinct values; 0: all */
+	double hz;   /* each message thinned to; 0: as it comes */
+	int64_t batch_s;
+};
+
+static const struct setting SETTINGS[] = {
+	{"50 signals, 1 Hz, 10 s", 50, 1, 10},	    {"50 signals, 10 Hz, 10 s", 50, 10, 10},
+	{"50 signals, full rate, 10 s", 50, 0, 10}, {"all signals, full rate, 10 s", 0, 0, 10},
+	{"20 signals, 1 Hz, 1 s", 20, 1, 1},
+};
+
+struct result {
+	size_t samples, batches;
+	uint64_t bytes, rows_bytes, rows_zlib_bytes;
+	double encode_ns, decode_ns;
+};
+
+static void die(const char *what, const char *why)
+{
+	fprintf(stderr, "bench_bytes: %s: %s\n", what, why);
+	exit(EXIT_FAILURE);
+}
+
+static void *must(void *p)
+{
+	if (!p)
+		die("memory", "out of it");
+	return p;
+}
+
+static double now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+/* ---- data ---- */
+
+static void data_add(struct data *d, int64_t t_ns, uint64_t frame, uint32_t message,
+		     const struct sample *s, size_t n)
+{
+	if (d->n_rows == d->rows_max) {
+		d->rows_max = d->rows_max ? d->rows_max * 2 : 4096;
+		d->rows = must(realloc(d->rows, d->rows_max * sizeof(*d->rows)));
+	}
+	while (d->n_samples + n > d->samples_max) {
+		d->samples_max = d->samples_max ? d->samples_max * 2 : 65536;
+		d->samples = must(realloc(d->samples, d->samples_max * sizeof(*d->samples)));
+	}
+	d->rows[d->n_rows++] = (struct row){.t_ns = t_ns,
+					    .frame = frame,
+					    .message = message,
+					    .n = (uint32_t)n,
+					    .first = d->n_samples};
+	memcpy(d->samples + d->n_samples, s, n * sizeof(*s));
+	d->n_samples += n;
+}
+
+static uint16_t bus_number(const struct catalog *c, const char *name)
+{
+	for (uint16_t i = 0; i < c->n_buses; i++)
+		if (strcmp(c->buses[i], name) == 0)
+			return i;
+	return FRAME_BUS_NONE;
+}
+
+static void data_load(struct data *d, const struct log_args *a)
+{
+	struct candump_reader *r;
+	struct candump_line line;
+	struct error err = {0};
+	struct sample *out;
+	struct plan *plan;
+	uint64_t frame = 0;
+	int e;
+
+	*d = (struct data){0};
+	if (dbc_load_catalog(&d->cat, a->dbcs, a->n_dbcs, NULL, NULL, &err) < 0)
+		die(a->name, err.text);
+	if (plan_new(&plan, d->cat, NULL) < 0)
+		die(a->name, "out of memory");
+	if (candump_open(&r, a->path, &err) < 0)
+		die(a->name, err.text);
+	out = must(calloc(plan_samples_max(plan) + 1, sizeof(*out)));
+	while ((e = candump_next(r, &line, &err)) != 0) {
+		uint32_t m;
+		size_t n;
+
+		if (e == -EINVAL)
+			continue;
+		if (e < 0)
+			die(a->path, err.text);
+		frame++;
+		m = plan_message(plan, bus_number(d->cat, line.bus), line.frame.id,
+				 line.frame.flags & FRAME_EXTENDED);
+		if (m == CATALOG_NONE)
+			continue;
+		n = plan_decode(plan, m, line.frame.data, line.frame.len, out);
+		if (n > 0)
+			data_add(d, line.frame.t_ns, frame, m, out, n);
+	}
+	free(out);
+	candump_close(r);
+	plan_free(plan);
+	d->wanted = must(calloc(d->cat->n_signals, 1));
+}
+
+static void data_free(struct data *d)
+{
+	catalog_free(d->cat);
+	free(d->rows);
+	free(d->samples);
+	free(d->wanted);
+}
+
+/* ---- which signals ---- */
+
+struct distinct {
+	uint32_t signal;
+	size_t n;
+};
+
+static int by_raw(const void *a, const void *b)
+{
+	const struct sample *x = a, *y = b;
+
+	if (x->signal != y->signal)
+		return x->signal < y->signal ? -1 : 1;
+	return x->raw < y->raw ? -1 : x->raw > y->raw;
+}
+
+static int by_distinct(const void *a, const void *b)
+{
+	const struct distinct *x = a, *y = b;
+
+	if (x->n != y->n)
+		return x->n > y->n ? -1 : 1;
+	return x->signal < y->signal ? -1 : 1;
+}
+
+static void choose(struct data *d, int signals)
+{
+	struct distinct *distinct = must(calloc(d->cat->n_signals, sizeof(*distinct)));
+	struct sample *s;
+	size_t n = 0;
+
+	memset(d->wanted, signals == 0, d->cat->n_signals);
+	for (size_t i = 0; i < d->n_rows && d->rows[i].frame <= DISTINCT_FRAMES; i++)
+		n = d->rows[i].first + d->rows[i].n;
+	s = must(calloc(n + 1, sizeof(*s)));
+	memcpy(s, d->samples, n * sizeof(*s));
+	qsort(s, n, sizeof(*s), by_raw);
+	for (uint32_t i = 0; i < d->cat->n_signals; i++)
+		distinct[i].signal = i;
+	for (size_t i = 0; i < n; i++)
+		distinct[s[i].signal].n += i == 0 || by_raw(&s[i - 1], &s[i]) != 0;
+	qsort(distinct, d->cat->n_signals, sizeof(*distinct), by_distinct);
+	for (size_t i = 0; i < (size_t)signals && i < d->cat->n_signals; i++)
+		d->wanted[distinct[i].signal] = distinct[i].n > 0;
+	free(s);
+	free(distinct);
+}
+
+/* ---- formats ---- */
+
+/* The samples of one batch as rows. */
+static void put_row(struct buf *out, uint64_t time, uint32_t signal, double value)
+{
+	struct buf row cleanup(buf_free) = BUF_INIT(64);
+	uint64_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	buf_put_u8(&row, 1 << 3);
+	buf_put_varint(&row, time);
+	buf_put_u8(&row, 2 << 3);
+	buf_put_varint(&row, signal);
+	buf_put_u8(&row, 3 << 3 | 1);
+	buf_put_fixed64(&row, bits);
+	buf_put_u8(out, 1 << 3 | 2);
+	buf_put_varint(out, row.len);
+	if (buf_put(out, row.data, row.len) < 0)
+		die("rows", "out of memory");
+}
+
+static void count_rows(struct result *r, struct buf *rows)
+{
+	uLongf packed_len = compressBound(rows->len);
+	uint8_t *packed = must(malloc(packed_len));
+
+	if (compress2(packed, &packed_len, rows->data, rows->len, 6) != Z_OK)
+		die("zlib", "cannot compress");
+	r->rows_bytes += rows->len + MQTT_BYTES;
+	r->rows_zlib_bytes += packed_len + MQTT_BYTES;
+	free(packed);
+	buf_clear(rows);
+}
+
+static int count_column(void *ctx, const struct batch_column *col)
+{
+	size_t *n = ctx;
+
+	*n += col->n;
+	return 0;
+}
+
+static void decode(const struct data *d, struct result *r, const struct buf *bytes, size_t samples)
+{
+	struct error err = {0};
+	double start = now_ns();
+	struct envelope e;
+	struct batch *b;
+	size_t n = 0;
+
+	if (batch_envelope_decode(&e, bytes->data, bytes->len, &err) < 0 ||
+	    batch_read(&b, &e, &err) < 0 ||
+	    batch_columns(b, d->cat, CATALOG_NONE, count_column, &n, &err) < 0)
+		die("decode", err.text);
+	batch_free(b);
+	r->decode_ns += now_ns() - start;
+	if (n != samples)
+		die("decode", "samples were lost");
+}
+
+static void close_batch(const struct data *d, struct batch_builder *b, struct result *r,
+			uint32_t unit_ns, struct buf *body, struct buf *envelope)
+{
+	struct batch_header h = {.boot_id = 0x3141592653589793,
+				 .wall_base_ns = 1700000000123456789,
+				 .mono_base_ns = batch_builder_first_ns(b),
+				 .clock_quality = CLOCK_SYNCED,
+				 .catalog_id = d->cat->id,
+				 .time_unit_ns = unit_ns};
+	double start = now_ns();
+	uint32_t encoding;
+
+	buf_clear(body);
+	buf_clear(envelope);
+	if (batch_builder_encode(b, &h, body, &encoding) < 0)
+		die("encode", "out of memory");
+	r->encode_ns += now_ns() - start;
+	if (batch_envelope_encode(0x2718281828459045, 1000 + r->batches, encoding, body->data,
+				  body->len, envelope) < 0)
+		die("encode", "out of memory");
+	r->batches++;
+	r->samples += batch_builder_count(b);
+	r->bytes += envelope->len + MQTT_BYTES;
+	decode(d, r, envelope, batch_builder_count(b));
+	batch_builder_reset(b);
+}
+
+/* ---- a setting ---- */
+
+struct run {
+	const struct data *d;
+	const struct setting *s;
+	uint32_t unit_ns;
+	struct batch_builder *b;
+	struct buf body, envelope, rows;
+	int64_t *next; /* of each message when thinned */
+	int64_t opened;
+};
+
+static bool thinned_out(struct run *run, const struct row *row)
+{
+	int64_t period = run->s->hz > 0 ? (int64_t)(1e9 / run->s->hz) : 0;
+	int64_t *next = &run->next[row->message];
+
+	if (period == 0)
+		return false;
+	if (*next != 0 && row->t_ns < *next)
+		return true;
+	*next = *next == 0 ? row->t_ns : *next;
+	while (*next <= row->t_ns)
+		*next += period;
+	return false;
+}
+
+static void finish(struct run *run, struct result *r)
+{
+	if (batch_builder_count(run->b) == 0)
+		return;
+	close_batch(run->d, run->b, r, run->unit_ns, &run->body, &run->envelope);
+	count_rows(r, &run->rows);
+}
+
+static void take_row(struct run *run, const struct row *row, struct result *r)
+{
+	static struct sample chosen[4096];
+	const struct data *d = run->d;
+	double start;
+	size_t n = 0;
+
+	while (row->t_ns >= run->opened + run->s->batch_s * NS_PER_S) {
+		finish(run, r);
+		run->opened += run->s->batch_s * NS_PER_S;
+	}
+	if (thinned_out(run, row))
+		return;
+	for (size_t i = row->first; i < row->first + row->n && n < array_len(chosen); i++) {
+		const struct sample *s = &d->samples[i];
+
+		if (!d->wanted[s->signal])
+			continue;
+		chosen[n++] = *s;
+		put_row(&run->rows, (uint64_t)((row->t_ns - run->opened) / run->unit_ns), s->signal,
+			catalog_value(&d->cat->signals[s->signal], s->raw));
+	}
+	start = now_ns();
+	if (batch_builder_add(run->b, row->message, row->t_ns, chosen, n) != 0)
+		die("add", "the builder is full");
+	r->encode_ns += now_ns() - start;
+}
+
+static struct result measure(struct data *d, const struct setting *s, uint32_t unit_ns)
+{
+	struct run run = {.d = d,
+			  .s = s,
+			  .unit_ns = unit_ns,
+			  .body = BUF_INIT(64 << 20),
+			  .envelope = BUF_INIT(64 << 20),
+			  .rows = BUF_INIT(64 << 20),
+			  .next = must(calloc(d->cat->n_messages + 1, sizeof(int64_t))),
+			  .opened = d->n_rows ? d->rows[0].t_ns : 0};
+	struct result r = {0};
+
+	choose(d, s->signals);
+	if (batch_builder_new(&run.b, d->cat, SAMPLES_MAX, unit_ns) < 0)
+		die("builder", "out of memory");
+	for (size_t i = 0; i < d->n_rows; i++)
+		take_row(&run, &d->rows[i], &r);
+	finish(&run, &r);
+	batch_builder_free(run.b);
+	buf_free(&run.body);
+	buf_free(&run.envelope);
+	buf_free(&run.rows);
+	free(run.next);
+	return r;
+}
+
+static double per(double total, size_t n)
+{
+	return n ? total / (double)n : 0;
+}
+
+static void report(json_t *results, const char *log, const struct setting *s, uint32_t unit_ns,
+		   const struct result *r)
+{
+	double bytes = per((double)r->bytes, r->samples);
+	double rows = per((double)r->rows_bytes, r->samples);
+	double rows_zlib = per((double)r->rows_zlib_bytes, r->samples);
+
+	printf("%-12s %-29s %7" PRIu32 " %9zu %8.3f %8.2f %9.2f %7.1f %8.1f %8.1f\n", log, s->name,
+	       unit_ns / 1000, r->samples, bytes, rows, rows_zlib,
+	       bytes > 0 ? rows_zlib / bytes : 0, per(r->encode_ns, r->samples),
+	       per(r->decode_ns, r->samples));
+	json_array_append_new(
+		results, json_pack("{s:s, s:s, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "log", log,
+				   "setting", s->name, "time_unit_us", (int)(unit_ns / 1000),
+				   "samples", (json_int_t)r->samples, "batches",
+				   (json_int_t)r->batches, "bytes_per_sample", bytes,
+				   "rows_bytes_per_sample", rows, "rows_zlib_bytes_per_sample",
+				   rows_zlib, "encode_ns_per_sample", per(r->encode_ns, r->samples),
+				   "decode_ns_per_sample", per(r->decode_ns, r->samples)));
+}
+
+static void run_log(const struct log_args *a, json_t *results)
+{
+	static const uint32_t UNITS[] = {1000000, 1000};
+	struct data d;
+
+	data_load(&d, a);
+	for (size_t u = 0; u < array_len(UNITS); u++)
+		for (size_t i = 0; i < array_len(SETTINGS); i++) {
+			struct result r = measure(&d, &SETTINGS[i], UNITS[u]);
+
+			report(results, a->name, &SETTINGS[i], UNITS[u], &r);
+		}
+	data_free(&d);
+}
+
+/* ---- arguments ---- */
+
+static void add_log(struct log_args *a, char *arg)
+{
+	char *eq = strchr(arg, '=');
+
+	if (!eq)
+		die(arg, "is not NAME=LOG");
+	*eq = '\0';
+	*a = (struct log_args){.name = arg, .path = eq + 1};
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option OPTIONS[] = {{"json", required_argument, NULL, 'j'},
+						{"log", required_argument, NULL, 'l'},
+						{"dbc", required_argument, NULL, 'd'},
+						{0}};
+	static struct log_args logs[LOGS_MAX];
+	const char *json_path = NULL;
+	size_t n = 0;
+	json_t *root;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+		if (c == 'j')
+			json_path = optarg;
+		else if (c == 'l' && n < LOGS_MAX)
+			add_log(&logs[n++], optarg);
+		else if (c == 'd' && n > 0 && logs[n - 1].n_dbcs < DBCS_MAX)
+			logs[n - 1].dbcs[logs[n - 1].n_dbcs++] = optarg;
+		else
+			die("usage", "[--json FILE] [--log NAME=LOG --dbc BUS=FILE ...]...");
+	}
+	root = must(json_pack("{s:s, s:[]}", "bench", "bytes", "results"));
+	printf("%-12s %-29s %7s %9s %8s %8s %9s %7s %8s %8s\n", "log", "setting", "unit us",
+	       "samples", "B/sample", "rows B", "rows zlib", "factor", "enc ns", "dec ns");
+	for (size_t i = 0; i < n; i++)
+		run_log(&logs[i], json_object_get(root, "results"));
+	if (n == 0)
+		puts("bench_bytes: no --log given: nothing was measured");
+	if (json_path && json_dump_file(root, json_path, JSON_INDENT(2)) < 0)
+		die(json_path, "cannot be written");
+	json_decref(root);
+	return EXIT_SUCCESS;
+}

@@ -182,6 +182,9 @@ static int listen_on(struct api *a)
 }
 
 static void on_mhd_log(void *cls, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+
+static void on_mhd_log(void *cls, const char *fmt, va_list ap)
 {
 	char line[256], quoted[300];
 

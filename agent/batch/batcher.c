@@ -95,6 +95,19 @@ static void open_header(struct batcher *b, struct open_batch *o)
 	o->header.clock_quality = read_clock_quality();
 }
 
+/* A time that is too far from the first one of the batch begins another batch, if there is a
+ * builder for it. */
+static int start_over(struct batcher *b, enum uplink_class class)
+{
+	struct open_batch *o = &b->open[class];
+
+	if (o->count == 0)
+		return BATCH_FULL;
+	close_batch(b, class);
+	o->builder = batch_queue_take(b->q);
+	return o->builder ? 0 : BATCH_FULL;
+}
+
 int batcher_add(struct batcher *b, enum uplink_class class, uint32_t message, int64_t mono_ns,
 		const struct sample *samples, size_t n)
 {
@@ -104,6 +117,8 @@ int batcher_add(struct batcher *b, enum uplink_class class, uint32_t message, in
 	if (!o->builder)
 		return BATCH_FULL;
 	r = batch_builder_add(o->builder, message, mono_ns, samples, n);
+	if (r == BATCH_FULL && start_over(b, class) == 0)
+		r = batch_builder_add(o->builder, message, mono_ns, samples, n);
 	if (r != 0)
 		return r;
 	if (o->count == 0)

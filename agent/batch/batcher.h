@@ -30,8 +30,8 @@ struct batcher *batcher_free(struct batcher *b);
  * samples, closing full ones. False: there is no free builder for some class; try again when the
  * back thread has given one back. */
 bool batcher_ready(struct batcher *b, unsigned classes);
-/* Adds to an open batch. Returns 0, or BATCH_FULL with nothing added: does not happen right after
- * batcher_ready with n up to slack. */
+/* Adds to an open batch. Returns 0, or BATCH_FULL with nothing added: right after batcher_ready,
+ * and with n up to slack, only where times leap (24 days at 1 ms) and no builder is free either. */
 int batcher_add(struct batcher *b, enum uplink_class class, uint32_t message, int64_t mono_ns,
 		const struct sample *samples, size_t n) must_check;
 

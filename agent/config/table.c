@@ -77,7 +77,7 @@ static const struct conf_key keys[] = {
 
 	INTEGER("publish", "window", "32", 4, FLIGHT_ROWS_MAX, false,
 		"Batches without receipt at once; a quarter is for event and live alone"),
-	INTEGER("publish", "flight_bytes", "1048576", 1024, 67108864, false,
+	INTEGER("publish", "window_bytes", "1048576", 1024, 67108864, false,
 		"No new batch is sent while more bytes than this have no receipt"),
 	INTEGER("publish", "receipt_timeout_s", "30", 1, 3600, false,
 		"A batch without receipt is sent again after it; doubles each time"),

@@ -140,11 +140,12 @@ static int write_and_commit(struct ingest *in)
 static void show(struct ingest *in, const struct pending *p)
 {
 	const struct sender *s = p->lane->sender;
-	const struct live_value *v = in->values.v + p->first_value;
+	const struct live_value *v;
 	int r;
 
 	if (!p->cat || !p->n_values)
 		return;
+	v = in->values.v + p->first_value;
 	r = live_apply(in->opt.live, s->vehicle_key, p->cat, v, p->n_values, p->received);
 	if (r == 0)
 		r = hub_publish(in->opt.hub, s->vehicle_key, s->vehicle, p->cat, v, p->n_values);

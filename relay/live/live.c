@@ -406,7 +406,7 @@ static int restore_slot(struct live *l, struct cursor *c, int64_t vehicle,
 int live_restore(struct live *l, struct registry *reg, int64_t vehicle, const void *blob,
 		 size_t len)
 {
-	struct cursor c = cursor_of(blob, len);
+	struct cursor c = cursor_of(len ? blob : "", len);
 	struct live_vehicle *v;
 	int r = 0;
 

@@ -146,7 +146,8 @@ int window_encode(const struct window *w, struct buf *out)
 
 int window_decode(struct window *w, uint64_t through, const void *bytes, size_t len)
 {
-	struct cursor c = cursor_of(bytes, len);
+	/* SQLite gives NULL for an empty blob. */
+	struct cursor c = cursor_of(len ? bytes : "", len);
 	uint64_t at = through;
 
 	*w = (struct window){.through = through};

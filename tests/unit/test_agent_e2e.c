@@ -493,19 +493,45 @@ START_TEST(data_dir_is_exclusive)
 }
 END_TEST
 
-/* SIGHUP: new rules are used, and what cannot change is left as it was. */
+static void write_reload_config(const char *age, const char *rule)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text),
+		 "[batch]\nmax_age_ms=%s\n[source log]\ntype=replay\npath=%s/log\nspeed=1\n"
+		 "[collect all]\nsignals=%s\n",
+		 age, dir, rule);
+	write_config(broker_uri(broker), text);
+}
+
+static void only_b(void *ctx, const struct topic_up *t, const struct batch_column *col)
+{
+	(void)t;
+	*(bool *)ctx = *(bool *)ctx || col->signal != 2;
+}
+
+/* SIGHUP: a shorter age and other rules are used at once; a file that is wrong changes nothing. */
 START_TEST(reload_takes_rules)
 {
+	bool others = false;
+	uint64_t before;
 	pid_t pid;
 
-	write_replay_config("[batch]\nmax_age_ms=60000\n");
+	write_reload_config("60000", "*");
 	pid = start_agent();
 	start_relay();
-	ck_assert(turn_until(status_counter("frames_received") == FRAMES, WAIT_MS));
-	ck_assert_uint_lt(relay.samples, SAMPLES);
-	write_replay_config("[batch]\nmax_age_ms=10\n[outbox]\nmax_bytes=70000\n");
+	ck_assert(turn_until(status_counter("samples_collected") + 1 > 101, WAIT_MS));
+	ck_assert_uint_eq(relay.samples, 0);
+	write_reload_config("10", "can0.B.Event");
 	ck_assert_int_eq(kill(pid, SIGHUP), 0);
-	ck_assert(turn_until(relay.samples == SAMPLES, WAIT_MS));
+	ck_assert(turn_until(relay.samples > 0, WAIT_MS));
+	relay.column = only_b;
+	relay.ctx = &others;
+	write_reload_config("ten", "*");
+	ck_assert_int_eq(kill(pid, SIGHUP), 0);
+	before = relay.samples;
+	ck_assert(turn_until(relay.samples > before + 5, WAIT_MS));
+	ck_assert(!others);
 	ck_assert_int_eq(kill(pid, SIGTERM), 0);
 	ck_assert_int_eq(wait_agent(pid, WAIT_MS), 0);
 	stop_relay();

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct loop *loop;
@@ -369,6 +370,44 @@ START_TEST(undecided_in_flight)
 }
 END_TEST
 
+/* More than the sockets take: Paho keeps a half-written packet when the connection goes, or when
+ * the client is freed. */
+START_TEST(half_written)
+{
+	static char big[200001];
+	struct peer p = {.subscribe = "t/#"};
+	struct mqtt_options opt;
+	struct tap *tap;
+	char uri[64];
+
+	start("max_queued_messages 0\nmax_inflight_messages 0");
+	ck_assert_int_eq(tap_start(&tap, broker_port(broker)), 0);
+	snprintf(uri, sizeof(uri), "mqtt://127.0.0.1:%d", tap_port(tap));
+	memset(big, 'x', sizeof(big) - 1);
+	opt = peer_options(uri, "verbose");
+	peer_start(&p, loop, &opt);
+	for (int round = 1; round <= 2; round++) {
+		ck_assert(peer_wait(loop, p.n_subscribed == round, 8000));
+		tap_stall(tap, true);
+		for (int i = 0; i < 100; i++)
+			ck_assert_int_eq(peer_publish(&p, "t/big", big, (uint64_t)i), 0);
+		ck_assert(!peer_wait(loop, p.n_published > 0, 300));
+		tap_cut(tap);
+		tap_stall(tap, false);
+	}
+	ck_assert(peer_wait(loop, p.n_subscribed == 3, 8000));
+	ck_assert_int_eq(peer_publish(&p, "t/small", "fine", 1000), 0);
+	ck_assert(peer_wait(loop, p.last_cookie == 1000, 5000));
+	tap_stall(tap, true);
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(peer_publish(&p, "t/big", big, (uint64_t)i), 0);
+	peer_wait(loop, false, 100);
+	stop_in_time(&p);
+	tap_free(tap);
+	stop();
+}
+END_TEST
+
 static void publish_numbers(struct peer *p, int n)
 {
 	char text[200];
@@ -473,6 +512,7 @@ static pid_t start_stream(void)
 	ck_assert_int_ge(pid, 0);
 	if (pid > 0)
 		return pid;
+	setpgid(0, 0);
 	snprintf(port, sizeof(port), "%d", broker_port(broker));
 	execlp("sh", "sh", "-c",
 	       "yes something | exec mosquitto_pub -p $0 -V 5 -q 0 -l -t t/stream", port,
@@ -482,8 +522,8 @@ static pid_t start_stream(void)
 
 static void stop_stream(pid_t pid)
 {
-	kill(pid, SIGKILL);
-	broker_stop(broker, SIGKILL); /* then mosquitto_pub and yes end too */
+	kill(-pid, SIGKILL); /* all of the pipe: messages came, so setpgid was called */
+	waitpid(pid, NULL, 0);
 }
 
 static void free_in_handler(struct peer *p)
@@ -600,6 +640,7 @@ int main(void)
 	tcase_add_test(tc, free_with_silent_broker);
 	tcase_add_test(tc, keepalive_finds_silence);
 	tcase_add_test(tc, undecided_in_flight);
+	tcase_add_test(tc, half_written);
 	tcase_add_test(tc, slow_reader_loses_nothing);
 	tcase_add_test(tc, tiny_queue_in_one_process);
 	tcase_add_test(tc, message_above_the_queue);

@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 import lzma
+import math
 import os
 import pathlib
 import shutil
@@ -48,6 +49,9 @@ class Vehicle:
 class Driven(Vehicle):
     """A simulated electric car: towline-drive -> (recorded) -> FIFO -> agent."""
 
+    shown = ["ESP_Vehicle.VehicleSpeed", "VCU_State.TargetSpeed", "MCU_Torque.MotorSpeed",
+             "BMS_Pack.PackPower", "BMS_State.StateOfCharge", "MCU_Temps.MotorTemp"]
+
     def __init__(self, stack, name, device, catalog, seed, record):
         super().__init__(stack, name, device, catalog)
         self.seed, self.recorded = seed, record
@@ -84,6 +88,9 @@ class Driven(Vehicle):
 class Replayed(Vehicle):
     """A real bus log at its own speed."""
 
+    shown = ["SPEED.SPEED", "STEER_ANGLE_SENSOR.STEER_ANGLE", "GAS_PEDAL_HYBRID.GAS_PEDAL",
+             "WHEEL_SPEEDS.WHEEL_SPEED_FL", "KINEMATICS.YAW_RATE"]
+
     def __init__(self, stack, name, device, catalog, seconds):
         super().__init__(stack, name, device, catalog)
         self.seconds = seconds
@@ -118,16 +125,10 @@ def make_vehicles(stack, check, seconds):
 
 # ---- the live table ----
 
-def shown_signals(state, wanted=6):
-    """The signals worth a column: speed and charge first, then whatever moves."""
-    keys = ("speed", "soc", "torque", "steer", "temp", "power")
-    picked = []
-    for key in keys:
-        for s in state:
-            if key in s["signal"].lower() and "text" not in s and s not in picked:
-                picked.append(s)
-                break
-    return picked[:wanted]
+def shown_signals(vehicle, state):
+    """The signals worth a line, in the vehicle's own order."""
+    by_name = {s["signal"].split(".", 1)[1]: s for s in state}
+    return [by_name[name] for name in vehicle.shown if name in by_name]
 
 
 def draw(stack, vehicles, started):
@@ -142,7 +143,7 @@ def draw(stack, vehicles, started):
         lines.append(f"  frames {status.get('frames_received', 0):>9}   accepted "
                      f"{status.get('samples_accepted', 0):>9}   acked "
                      f"{status.get('samples_acked', 0):>9}   signals {len(state)}")
-        for s in shown_signals(state):
+        for s in shown_signals(v, state):
             lines.append(f"    {s['signal']:<52.52} {s['value']:>12.4g} {s['unit']}")
         lines.append("")
     lines += ["Try:", f"  export TOWLINE_RELAY={stack.relay_url}",
@@ -169,11 +170,11 @@ def show(stack, vehicles):
 # ---- the check ----
 
 def decoded(stack, vehicle):
-    """What an independent decode of the recorded frames gives: {signal: [raw, ...]}."""
+    """What an independent decode of the recorded frames gives: {signal: [row, ...]}."""
     out = stack.towline("decode", "-q", "--catalog", vehicle.catalog, vehicle.record).stdout
     series = collections.defaultdict(list)
     for row in csv.DictReader(io.StringIO(out)):
-        series[f"{row['bus']}.{row['message']}.{row['signal']}"].append(float(row["value"]))
+        series[f"{row['bus']}.{row['message']}.{row['signal']}"].append(row)
     return series
 
 
@@ -183,7 +184,21 @@ def stored(stack, vehicle, signal_path):
                        "?from=0&to=9000000000000&max_points=10000")
     if answer.status != 200:
         raise StackError(f"history of {signal_path}: {answer.status} {answer.body.decode()}")
-    return [p["value"] for p in answer.json()["points"]]
+    return answer.json()["points"]
+
+
+def same(row, point):
+    """Raw integers are compared exactly, floats to the 15 digits of the API's JSON."""
+    if "raw" in point:
+        return int(row["raw"]) == int(point["raw"])
+    return math.isclose(float(row["value"]), point["value"], rel_tol=1e-14)
+
+
+def first_difference(rows, points):
+    for i, (row, point) in enumerate(zip(rows, points)):
+        if not same(row, point):
+            return f"sample {i}: {row['raw']} became {point.get('raw', point['value'])}"
+    return None
 
 
 def check_vehicle(stack, vehicle):
@@ -191,12 +206,15 @@ def check_vehicle(stack, vehicle):
     expected = decoded(stack, vehicle)
     n_in = sum(len(v) for v in expected.values())
     n_out = lost = duplicated = altered = 0
-    for path, values in expected.items():
-        got = stored(stack, vehicle, path)
-        n_out += len(got)
-        lost += max(0, len(values) - len(got))
-        duplicated += max(0, len(got) - len(values))
-        altered += got != values and len(got) == len(values)
+    for path, rows in expected.items():
+        points = stored(stack, vehicle, path)
+        n_out += len(points)
+        lost += max(0, len(rows) - len(points))
+        duplicated += max(0, len(points) - len(rows))
+        difference = len(rows) == len(points) and first_difference(rows, points)
+        if difference:
+            altered += 1
+            print(f"demo: {vehicle.name}: {path}: {difference}")
     accepted = stack.agent_status(vehicle.device)["samples_accepted"]
     print(f"demo: {vehicle.name}: {n_in} samples in {len(expected)} signals; "
           f"agent accepted {accepted}; relay stored {n_out}")

@@ -2,6 +2,7 @@
 #include "base/db.h"
 #include "proto/batch.h"
 #include "relay/live/history.h"
+#include "relay/live/hub.h"
 #include "relay/live/live.h"
 #include "relay/registry/registry.h"
 #include "relay/stream/stream.h"
@@ -467,6 +468,58 @@ START_TEST(test_history_buckets)
 }
 END_TEST
 
+/* ---- hub ---- */
+
+static int sleeps, wakes;
+
+static void note_sleep(void *ctx)
+{
+	(void)ctx;
+	sleeps++;
+}
+
+static void note_wake(void *ctx)
+{
+	(void)ctx;
+	wakes++;
+}
+
+START_TEST(test_slow_listener_is_told)
+{
+	static const struct hub_callbacks cb = {note_sleep, note_wake};
+	struct hub *h;
+	struct hub_sub *s, *none;
+	struct hub_event *e = NULL;
+	struct live_value v = {0, 1, 0};
+	uint64_t dropped = 0;
+
+	sleeps = wakes = 0;
+	ck_assert_int_eq(hub_new(&h, 1), 0);
+	ck_assert_int_eq(hub_subscribe(h, 1, &cb, NULL, &s), 0);
+	ck_assert_int_eq(hub_subscribe(h, 1, &cb, NULL, &none), -ENOSPC);
+	ck_assert_int_eq(hub_next(s, &e, &dropped), HUB_SLEEPS);
+	ck_assert_int_eq(hub_publish(h, 2, "other", cat, &v, 1), 0); /* not its vehicle */
+	ck_assert_int_eq(wakes, 0);
+	for (v.raw = 0; v.raw < HUB_QUEUE + 44; v.raw++)
+		ck_assert_int_eq(hub_publish(h, 1, "v1", cat, &v, 1), 0);
+	ck_assert_int_eq(wakes, 1);
+	ck_assert_int_eq(hub_next(s, &e, &dropped), HUB_DROPPED);
+	ck_assert_uint_eq(dropped, 44);
+	for (uint64_t i = 44; i < HUB_QUEUE + 44; i++) {
+		ck_assert_int_eq(hub_next(s, &e, &dropped), HUB_EVENT);
+		ck_assert_uint_eq(e->v[0].raw, i);
+		hub_release(h, e);
+	}
+	ck_assert_int_eq(hub_next(s, &e, &dropped), HUB_SLEEPS);
+	hub_beat(h);
+	ck_assert_int_eq(hub_next(s, &e, &dropped), HUB_BEAT);
+	hub_shutdown(h);
+	ck_assert_int_eq(hub_next(s, &e, &dropped), HUB_CLOSED);
+	hub_unsubscribe(s);
+	hub_free(h);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("relay_store");
@@ -482,6 +535,7 @@ int main(void)
 	tcase_add_test(t, test_quarantine_is_bounded);
 	tcase_add_test(t, test_not_a_database);
 	tcase_add_test(t, test_live_state);
+	tcase_add_test(t, test_slow_listener_is_told);
 	tcase_add_test(t, test_history_exact);
 	tcase_add_test(t, test_history_buckets);
 	suite_add_tcase(s, t);

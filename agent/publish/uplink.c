@@ -63,6 +63,7 @@ static void on_stored(void *ctx)
 	struct uplink *u = ctx;
 
 	publish_kick(u->publish);
+	check_drained(u);
 }
 
 static void on_corrupt(void *ctx)

@@ -241,20 +241,22 @@ static int step(struct intake *in)
 	return g;
 }
 
+/* One commit a turn: receipts and publishing on the same loop get theirs, however fast the front
+ * thread is. */
 void intake_run(struct intake *in)
 {
-	int r;
+	int r = step(in);
+	int64_t again = r < 0 ? RETRY_S * NS_PER_S : 0;
 
-	do
-		r = step(in);
-	while (r == 0);
-	if (r > 0) {
+	if (r < 0)
+		report_failure(in, r);
+	else
 		report_success(in);
+	if (r > 0) {
 		loop_timer_cancel(&in->retry);
 		return;
 	}
-	report_failure(in, r);
-	if (loop_timer_in(in->loop, &in->retry, RETRY_S * NS_PER_S) < 0)
+	if (loop_timer_in(in->loop, &in->retry, again) < 0)
 		log_error("store_failed", "what=no memory for a timer");
 }
 

@@ -530,10 +530,46 @@ START_TEST(test_malformed_file)
 }
 END_TEST
 
+/* Lines of which each could make the parser look through all that follow: what an open string, a
+ * doubtful end of one, and a name without a colon cost must not grow with the file. Were it
+ * quadratic, a file of this size would take minutes. */
+static const struct {
+	const char *line, *end, *first; /* first: what is said of the first line */
+} hostile_cases[] = {
+	{"EV_ \\\"\n", "", "t.dbc:1: error: EV_: the string is not closed\n"},
+	{"EV_ \\\";\n", "", ""},
+	{"VAL_TABLE_ \\\"\n", "\";\n",
+	 "t.dbc:1: error: VAL_TABLE_: a number expected, found '\"'\n"},
+	{"VAL_TABLE_ \\\"\n", "\\\";\n",
+	 "t.dbc:1: error: VAL_TABLE_: a number expected, found '\"'\n"},
+	{"BO_ 1 A 8 X;", "\n", "t.dbc:1: warning: BO_: ':' is missing after the name\n"},
+};
+
+START_TEST(test_time_is_linear)
+{
+	enum { BYTES = 512 << 10 };
+	const char *line = hostile_cases[_i].line, *first = hostile_cases[_i].first;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	ck_assert_ptr_nonnull(f);
+	for (size_t n = 0; n < BYTES; n += strlen(line))
+		fputs(line, f);
+	fputs(hostile_cases[_i].end, f);
+	fclose(f);
+	dbc_free(parse_bytes(text, len));
+	free(text);
+	ck_assert_msg(strncmp(said_len ? said : "", first, strlen(first)) == 0, "%.200s", said);
+	ck_assert(*first || said_len == 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("dbc_malformed");
 	TCase *tc = tcase_create("all");
+	TCase *time = tcase_create("time");
 	SRunner *sr;
 	int failed;
 
@@ -553,6 +589,10 @@ int main(void)
 	tcase_add_test(tc, test_zero_bytes);
 	tcase_add_test(tc, test_malformed_file);
 	suite_add_tcase(s, tc);
+	tcase_add_checked_fixture(time, setup, teardown);
+	tcase_set_timeout(time, 30);
+	tcase_add_loop_test(time, test_time_is_linear, 0, array_len(hostile_cases));
+	suite_add_tcase(s, time);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
 	failed = srunner_ntests_failed(sr);

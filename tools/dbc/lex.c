@@ -171,7 +171,9 @@ bool lex_to_colon(struct lex *l, struct dbc_span *ret)
 	take_space(l);
 	if (l->line != l->taken)
 		return false;
-	for (q = l->p; q < l->end && !is_line_end(*q) && *q != ':' && *q != '"'; q++)
+	for (q = l->p;
+	     q < l->end && q - l->p < LEX_COLON_MAX && !is_line_end(*q) && *q != ':' && *q != '"';
+	     q++)
 		;
 	if (q == l->end || *q != ':')
 		return false;
@@ -342,25 +344,56 @@ static bool ends_statement(const char *p, const char *end)
 	return p < end && *p == ';';
 }
 
+static bool is_escaped_quote(const char *p, const char *end)
+{
+	return *p == '\\' && p + 1 < end && p[1] == '"';
+}
+
+/* The first `\"` that could end a statement, from p up to limit, or NULL. */
+static const char *find_doubtful(const char *p, const char *limit, const char *end)
+{
+	for (; p < limit; p++)
+		if (is_escaped_quote(p, end) && ends_statement(p + 2, end))
+			return p + 1;
+	return NULL;
+}
+
+/* From p to a quote, or to a statement that the string would swallow. */
+static struct lex_search search_close(const char *p, const char *end)
+{
+	struct lex_search s = {.from = p};
+
+	for (; p < end && *p != '"'; p++) {
+		if (is_escaped_quote(p, end))
+			p++;
+		else if (is_line_end(*p) && looks_like_statement(p + 1, end))
+			break;
+	}
+	s.to = p;
+	s.closed = p < end && *p == '"';
+	s.doubtful = s.closed ? NULL : find_doubtful(s.from, p, end);
+	return s;
+}
+
 /* The closing quote of a string whose contents start at p, or NULL. A string that would swallow a
  * statement is not closed. `\"` is a quote within the text, unless that leaves the string open:
  * then it is a text that ends with a backslash ("C:\"). */
-static const char *find_close(const char *p, const char *end)
+static const char *find_close(struct lex *l, const char *p)
 {
-	const char *second_best = NULL;
+	struct lex_search *s = &l->search;
 
-	for (; p < end; p++) {
-		if (*p == '"')
-			return p;
-		if (*p == '\\' && p + 1 < end && p[1] == '"') {
-			p++;
-			if (!second_best && ends_statement(p + 1, end))
-				second_best = p;
-		} else if (is_line_end(*p) && looks_like_statement(p + 1, end)) {
-			break;
-		}
+	if (!s->to || p < s->from || p > s->to) {
+		*s = search_close(p, l->end);
+	} else if (s->doubtful && s->doubtful <= p) {
+		s->from = p;
+		s->doubtful = find_doubtful(p, s->to, l->end);
 	}
-	return second_best;
+	return s->closed ? s->to : s->doubtful;
+}
+
+bool lex_open_string(struct lex *l)
+{
+	return lex_peek(l) == '"' && !find_close(l, l->p + 1);
 }
 
 bool lex_string(struct lex *l, struct dbc_span *ret)
@@ -369,7 +402,7 @@ bool lex_string(struct lex *l, struct dbc_span *ret)
 
 	if (lex_end(l) || *l->p != '"')
 		return false;
-	close = find_close(l->p + 1, l->end);
+	close = find_close(l, l->p + 1);
 	if (!close)
 		return false;
 	*ret = (struct dbc_span){l->p + 1, (size_t)(close - l->p - 1)};

@@ -7,11 +7,20 @@
 
 #include "tools/dbc/text.h"
 
+/* The last search for the quote that closes a string. One that begins within it would end the same,
+ * so that a file full of open strings costs no search each. */
+struct lex_search {
+	const char *from, *to; /* to: the closing quote, or where the search gave up; NULL: none */
+	bool closed;
+	const char *doubtful; /* the first `\";` in it, or NULL */
+};
+
 struct lex {
 	const char *p, *end;
 	unsigned line;	/* of p, from 1 */
 	unsigned taken; /* line of what was taken last */
 	bool fresh;	/* only white space before p on its line */
+	struct lex_search search;
 };
 
 enum dbc_keyword {
@@ -40,7 +49,9 @@ char lex_peek(struct lex *l);
 /* Up to white space or one of `:;,"|@()[]`. False and nothing taken when that is empty, or when a
  * statement begins here. */
 bool lex_word(struct lex *l, struct dbc_span *ret);
-/* On this line up to ':', which is taken; trimmed. False and nothing taken when there is none. */
+/* On this line up to ':', which is taken; trimmed. False and nothing taken when there is none
+ * within LEX_COLON_MAX characters. */
+enum { LEX_COLON_MAX = 1024 };
 bool lex_to_colon(struct lex *l, struct dbc_span *ret);
 bool lex_u64(struct lex *l, uint64_t *ret); /* digits; false also when it does not fit */
 /* Any number of C; NaN for those of other spellings (`1.#IND`). False when it is no number. */
@@ -48,6 +59,8 @@ bool lex_number(struct lex *l, double *ret);
 /* The raw contents between quotes, which may go over lines. False with nothing taken when there is
  * no quote next, or the string is not closed. */
 bool lex_string(struct lex *l, struct dbc_span *ret);
+/* A string begins here that is not closed. */
+bool lex_open_string(struct lex *l);
 /* Nothing but blanks follows on the line of what was taken last. */
 bool lex_line_done(struct lex *l);
 struct dbc_span lex_line_rest(struct lex *l); /* takes it, without the line's end; trimmed */

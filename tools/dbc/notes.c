@@ -146,6 +146,8 @@ int dbc_read_table(struct reader *r)
 	if (!dbc_read_ident(r, &t.name))
 		return dbc_unexpected(r, "VAL_TABLE_", "a name");
 	result = read_choice_list(r, "VAL_TABLE_", &t.choices, &t.n);
+	if (r->failed < 0)
+		return result;
 	if (dbc_find_table(d, t.name)) {
 		dbc_error(&r->report, r->line, "VAL_TABLE_ %s is defined again: skipped", t.name);
 		return result;

@@ -6,13 +6,14 @@ enum { SHOWN_MAX = 40 };
 
 int dbc_unexpected(struct reader *r, const char *statement, const char *expected)
 {
+	bool open_string = lex_open_string(&r->lex);
 	struct lex at = r->lex;
 	struct dbc_span rest;
 
 	if (lex_end(&at))
 		dbc_error(&r->report, at.taken, "%s: %s expected, but the file ends", statement,
 			  expected);
-	else if (*at.p == '"' && !lex_string(&at, &rest))
+	else if (open_string)
 		dbc_error(&r->report, at.line, "%s: the string is not closed", statement);
 	else if (lex_at_statement(&r->lex))
 		dbc_error(&r->report, r->lex.taken, "%s: %s expected, but the line ends", statement,

@@ -150,7 +150,7 @@ void charger_step(struct car *c)
 	g->connected = here && t > 2;
 	g->latch = g->connected;
 	bool full = c->battery.soc_true_pct >= 80;
-	g->state = !g->connected ? 0 : full ? 3 : t < 8 ? 1 : 2;
+	g->state = g->connected == 0 ? 0 : full ? 3 : t < 8 ? 1 : 2;
 	g->request_v = 420;
 	double most =
 		fmin(110, c->battery.charge_limit_kw) * 1000 / fmax(c->battery.voltage_v, 200);

@@ -303,8 +303,8 @@ START_TEST(all_arrives)
 	pid_t pid;
 
 	write_replay_config("[agent]\nexit_when_drained=true\n[batch]\nmax_samples=1000\n");
-	pid = start_agent();
 	start_relay();
+	pid = start_agent();
 	ck_assert_int_eq(wait_agent(pid, WAIT_MS), 0);
 	check_sums();
 	ck_assert_uint_eq(status_counter("frames_received"), FRAMES);
@@ -334,8 +334,8 @@ START_TEST(times_of_the_log_are_kept)
 	pid_t pid;
 
 	write_replay_config("[agent]\nexit_when_drained=true\n[batch]\ntime_unit_us=100\n");
-	pid = start_agent();
 	start_relay();
+	pid = start_agent();
 	relay.column = check_times;
 	exact_times = 0;
 	ck_assert_int_eq(wait_agent(pid, WAIT_MS), 0);
@@ -359,8 +359,8 @@ START_TEST(nack_busy_is_sent_again)
 	pid_t pid;
 
 	write_replay_config("[agent]\nexit_when_drained=true\n[batch]\nmax_samples=4000\n");
-	pid = start_agent();
 	start_relay();
+	pid = start_agent();
 	relay.judge = refuse_twice;
 	refusals = 0;
 	ck_assert_int_eq(wait_agent(pid, WAIT_MS), 0);
@@ -382,8 +382,8 @@ START_TEST(nack_invalid_goes_to_quarantine)
 	pid_t pid;
 
 	write_replay_config("[agent]\nexit_when_drained=true\n[batch]\nmax_samples=4000\n");
-	pid = start_agent();
 	start_relay();
+	pid = start_agent();
 	relay.judge = refuse_first_bulk;
 	ck_assert_int_eq(wait_agent(pid, WAIT_MS), 0);
 	set_aside = status_counter("samples_quarantined");
@@ -418,8 +418,8 @@ START_TEST(stored_while_offline)
 	write_config(broker_uri(broker), "[agent]\nexit_when_drained=true\n"
 					 "[collect all]\nsignals=*\n");
 	ck_assert_int_eq(broker_restart(broker), 0);
-	pid = start_agent();
 	start_relay();
+	pid = start_agent();
 	ck_assert_int_eq(wait_agent(pid, WAIT_MS), 0);
 	ck_assert_uint_eq(relay.samples, SAMPLES);
 	ck_assert_uint_eq(status_counter("samples_acked"), SAMPLES);
@@ -436,8 +436,8 @@ START_TEST(killed_in_the_middle)
 	pid_t pid;
 
 	write_replay_config("[batch]\nmax_samples=500\nmax_age_ms=50\n");
-	pid = start_agent();
 	start_relay();
+	pid = start_agent();
 	relay.mute = true;
 	ck_assert(turn_until(relay.batches >= 5, WAIT_MS));
 	ck_assert(turn_until(status_counter("samples_accepted") == SAMPLES, WAIT_MS));
@@ -463,8 +463,8 @@ START_TEST(broker_is_killed)
 	pid_t pid;
 
 	write_replay_config("[agent]\nexit_when_drained=true\n[batch]\nmax_samples=500\n");
-	pid = start_agent();
 	start_relay();
+	pid = start_agent();
 	relay.mute = true;
 	ck_assert(turn_until(relay.batches >= 10, WAIT_MS));
 	broker_stop(broker, SIGKILL);
@@ -518,8 +518,8 @@ START_TEST(reload_takes_rules)
 	pid_t pid;
 
 	write_reload_config("60000", "*");
-	pid = start_agent();
 	start_relay();
+	pid = start_agent();
 	ck_assert(turn_until(status_counter("samples_collected") + 1 > 101, WAIT_MS));
 	ck_assert_uint_eq(relay.samples, 0);
 	write_reload_config("10", "can0.B.Event");

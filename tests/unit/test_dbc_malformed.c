@@ -590,7 +590,7 @@ int main(void)
 	tcase_add_test(tc, test_malformed_file);
 	suite_add_tcase(s, tc);
 	tcase_add_checked_fixture(time, setup, teardown);
-	tcase_set_timeout(time, 30);
+	tcase_set_timeout(time, 10);
 	tcase_add_loop_test(time, test_time_is_linear, 0, array_len(hostile_cases));
 	suite_add_tcase(s, time);
 	sr = srunner_create(s);

@@ -219,6 +219,8 @@ char *api_escape(const char *text)
 	char *escaped = curl_easy_escape(NULL, text, 0);
 	char *copy = escaped ? strdup(escaped) : NULL;
 
+	if (!copy)
+		abort(); /* out of memory: a command line tool has nothing better to do */
 	curl_free(escaped);
 	return copy;
 }

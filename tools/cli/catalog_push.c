@@ -4,6 +4,7 @@
 #include "tools/cli/cli.h"
 
 #include <getopt.h>
+#include <inttypes.h>
 
 struct push_options {
 	const char *relay, *path;
@@ -41,7 +42,7 @@ int catalog_push(int argc, char **argv)
 	struct catalog *cat = NULL;
 	struct api *a = NULL;
 	json_t *answer = NULL;
-	struct error err;
+	struct error err = {"out of memory"};
 	int code = parse_options(argc, argv, &o);
 	int r;
 
@@ -57,8 +58,7 @@ int catalog_push(int argc, char **argv)
 		json_dumpf(answer, stdout, JSON_INDENT(2));
 		putchar('\n');
 	} else if (code == EXIT_OK) {
-		printf("catalog %s: %zu signals\n",
-		       json_string_value(json_object_get(answer, "id")), cat->n_signals);
+		printf("catalog %016" PRIx64 ": %zu signals\n", cat->id, cat->n_signals);
 	}
 	json_decref(answer);
 	api_free(a);

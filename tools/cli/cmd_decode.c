@@ -124,6 +124,8 @@ static int load_catalog(struct job *j, const struct options *o)
 	else
 		r = dbc_load_catalog(&j->cat, o->dbcs, o->n_dbcs, o->quiet ? NULL : stderr, NULL,
 				     &err);
+	if (r == -EINVAL && !o->catalog)
+		return cli_usage(&cmd_decode, "--dbc: %s", err.text);
 	if (r < 0)
 		return cli_fail(EXIT_FAILED, "decode: %s", err.text[0] ? err.text : strerror(-r));
 	return EXIT_OK;

@@ -98,9 +98,7 @@ static int show_once(struct api *a, const struct state_options *o, const char *v
 		print_state(state);
 	}
 	json_decref(state);
-	if (fflush(stdout) != 0)
-		return cli_fail(EXIT_FAILED, "standard output: %s", strerror(errno));
-	return EXIT_OK;
+	return fflush(stdout) != 0 ? EXIT_FAILED : EXIT_OK;
 }
 
 static int run(int argc, char **argv)

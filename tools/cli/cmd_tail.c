@@ -50,6 +50,13 @@ static int parse_options(int argc, char **argv, struct tail_options *o)
 	return EXIT_OK;
 }
 
+static void put_word(const char *before, const char *word, const char *after)
+{
+	fputs(before, stdout);
+	term_put(stdout, word);
+	printf("%s ", after);
+}
+
 static void print_signal(const char *vehicle, const json_t *s)
 {
 	const char *unit = json_string_value(json_object_get(s, "unit"));
@@ -57,9 +64,12 @@ static void print_signal(const char *vehicle, const json_t *s)
 	const char *signal = json_string_value(json_object_get(s, "signal"));
 	char value[VALUE_TEXT_MAX];
 
-	printf("%s%s%s %s %s%s%s %s %s\n", term_dim(stdout), time ? time : "-", term_reset(stdout),
-	       vehicle ? vehicle : "-", term_bold(stdout), signal ? signal : "-",
-	       term_reset(stdout), value_text(s, value), unit ? unit : "");
+	put_word(term_dim(stdout), time ? time : "-", term_reset(stdout));
+	put_word("", vehicle ? vehicle : "-", "");
+	put_word(term_bold(stdout), signal ? signal : "-", term_reset(stdout));
+	put_word("", value_text(s, value), "");
+	term_put(stdout, unit ? unit : "");
+	putchar('\n');
 }
 
 static void print_samples(const struct tail_options *o, const json_t *samples)
@@ -92,7 +102,7 @@ static int take_event(void *ctx, const struct api_event *e)
 			cli_fail(EXIT_FAILED, "an event that is not JSON was skipped");
 		json_decref(json);
 	} else {
-		fprintf(stderr, "%s: %s\n", e->name, e->data);
+		cli_fail(EXIT_FAILED, "event %s: %s", e->name, e->data);
 	}
 	return fflush(stdout) != 0 ? EXIT_FAILED : 0;
 }
@@ -111,7 +121,9 @@ static int run(int argc, char **argv)
 		return cli_usage(&cmd_tail, "at most one vehicle");
 	if (argc - optind == 1) {
 		vehicle = api_escape(argv[optind]);
-		snprintf(path, sizeof(path), "/v1/vehicles/%s/events", vehicle);
+		if (snprintf(path, sizeof(path), "/v1/vehicles/%s/events", vehicle) >=
+		    (int)sizeof(path))
+			return cli_usage(&cmd_tail, "the vehicle's id is too long");
 	}
 	a = api_new(o.relay);
 	if (!a)

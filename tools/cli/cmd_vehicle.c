@@ -60,7 +60,9 @@ static int parse_options(int argc, char **argv, struct vehicle_options *o)
 				return code;
 			break;
 		case 'd':
-			json_array_append_new(o->devices, json_string(optarg));
+			if (json_array_append_new(o->devices, json_string(optarg)) < 0)
+				return cli_usage(&cmd_vehicle, "--device '%s' is not UTF-8",
+						 optarg);
 			break;
 		default:
 			return cli_usage(&cmd_vehicle, "wrong option");
@@ -126,14 +128,13 @@ static int print_answer(const struct vehicle_options *o, json_t *answer)
 
 static int vehicle_add(struct api *a, const struct vehicle_options *o)
 {
-	json_t *body = json_pack("{s:i, s:O}", "part", (int)o->part, "devices", o->devices);
+	json_t *body = json_pack("{s:i, s:O, s:s*, s:s*}", "part", (int)o->part, "devices",
+				 o->devices, "id", o->id, "name", o->name);
 	json_t *answer = NULL;
 	int code;
 
-	if (o->id)
-		json_object_set_new(body, "id", json_string(o->id));
-	if (o->name)
-		json_object_set_new(body, "name", json_string(o->name));
+	if (!body)
+		return cli_usage(&cmd_vehicle, "--id or --name is not UTF-8");
 	code = api_post_json(a, "/v1/vehicles", body, &answer);
 	json_decref(body);
 	if (code != EXIT_OK)
@@ -219,9 +220,11 @@ static int vehicle_add_device(struct api *a, const struct vehicle_options *o, co
 	int code;
 
 	if (!body)
-		return cli_fail(EXIT_USAGE, "the device's id is not UTF-8");
-	snprintf(path, sizeof(path), "/v1/vehicles/%s/devices", vehicle);
-	code = api_post_json(a, path, body, &answer);
+		return cli_usage(&cmd_vehicle, "the device's id is not UTF-8");
+	if (snprintf(path, sizeof(path), "/v1/vehicles/%s/devices", vehicle) >= (int)sizeof(path))
+		code = cli_usage(&cmd_vehicle, "the vehicle's id is too long");
+	else
+		code = api_post_json(a, path, body, &answer);
 	json_decref(body);
 	json_decref(answer);
 	return code == EXIT_OK ? vehicle_show(a, o, vehicle) : code;

@@ -1,5 +1,6 @@
 /* towline: the operator's command line. */
 #include "tools/cli/cli.h"
+#include "tools/cli/term.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -8,13 +9,25 @@ static const struct cli_command *const commands[] = {
 	&cmd_vehicle, &cmd_state, &cmd_history, &cmd_tail, &cmd_decode, &cmd_catalog,
 };
 
+/* Messages quote arguments, files and answers: none of them may steer the terminal. */
+static void say(const char *fmt, va_list ap) printf_like(1, 0);
+
+static void say(const char *fmt, va_list ap)
+{
+	char *text cleanup(free_ptr) = NULL;
+
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	term_put(stderr, text ? text : "out of memory");
+}
+
 int cli_fail(int code, const char *fmt, ...)
 {
 	va_list ap;
 
 	fputs("towline: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	say(fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 	return code;
@@ -26,7 +39,7 @@ int cli_usage(const struct cli_command *cmd, const char *fmt, ...)
 
 	fprintf(stderr, "towline %s: ", cmd->name);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	say(fmt, ap);
 	va_end(ap);
 	fprintf(stderr, "\nSee 'towline %s --help'.\n", cmd->name);
 	return EXIT_USAGE;
@@ -50,7 +63,7 @@ static const struct cli_command *find_command(const char *name)
 	return NULL;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	const struct cli_command *cmd;
 
@@ -78,4 +91,17 @@ int main(int argc, char **argv)
 		}
 	}
 	return cmd->run(argc - 1, argv + 1);
+}
+
+/* Output that did not get out is a failure, whatever command wrote it. */
+int main(int argc, char **argv)
+{
+	int code = run(argc, argv);
+	bool lost = ferror(stdout) != 0;
+
+	if (fflush(stdout) != 0)
+		return cli_fail(code ? code : EXIT_FAILED, "standard output: %s", strerror(errno));
+	if (lost)
+		return cli_fail(code ? code : EXIT_FAILED, "standard output cannot be written");
+	return code;
 }

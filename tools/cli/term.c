@@ -39,6 +39,22 @@ void term_clear(FILE *out)
 		fputs("\033[H\033[J", out);
 }
 
+/* C0, DEL, and C1 (U+0080 to U+009F), of which each of the two bytes is one. */
+static bool is_control(const char *text, size_t i)
+{
+	unsigned char c = (unsigned char)text[i], next = c ? (unsigned char)text[i + 1] : 0;
+	unsigned char before = i > 0 ? (unsigned char)text[i - 1] : 0;
+
+	return c < 0x20 || c == 0x7f || (c == 0xc2 && next >= 0x80 && next < 0xa0) ||
+	       (before == 0xc2 && c >= 0x80 && c < 0xa0);
+}
+
+void term_put(FILE *out, const char *text)
+{
+	for (size_t i = 0; text[i]; i++)
+		putc(is_control(text, i) ? '?' : text[i], out);
+}
+
 enum { TABLE_COLUMNS_MAX = 16 };
 
 struct table {
@@ -121,9 +137,10 @@ static void print_cell(const struct table *t, size_t cell, size_t width, FILE *o
 	bool last = column + 1 == t->columns;
 
 	if (t->right[column])
-		fprintf(out, "%*s%s", pad, "", t->text[cell]);
-	else
-		fprintf(out, "%s%*s", t->text[cell], last ? 0 : pad, "");
+		fprintf(out, "%*s", pad, "");
+	term_put(out, t->text[cell]);
+	if (!t->right[column] && !last)
+		fprintf(out, "%*s", pad, "");
 	fputs(last ? "\n" : "  ", out);
 }
 

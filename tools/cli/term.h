@@ -14,6 +14,9 @@ const char *term_reset(FILE *out);
 void term_clear(FILE *out);
 
 /* A table: rows of texts, printed with the columns aligned, the header bold. Texts are copied. */
+/* Writes text with '?' for each control character. */
+void term_put(FILE *out, const char *text);
+
 struct table;
 struct table *table_new(size_t columns); /* NULL: out of memory */
 struct table *table_free(struct table *t);

@@ -390,9 +390,10 @@ static void turn(struct bench *b, int ms)
 static void connect_publisher(struct bench *b)
 {
 	char uri[64];
-	struct mqtt_options opt = options(uri, "bench-publisher");
+	struct mqtt_options opt;
 
 	snprintf(uri, sizeof(uri), "mqtt://127.0.0.1:%d", b->port);
+	opt = options(uri, "bench-publisher");
 	if (loop_new(&b->loop, timebase_system()) < 0 ||
 	    mqtt_new(&b->mqtt, b->loop, &opt, &handlers, b) < 0)
 		die("mqtt_new");

@@ -565,6 +565,36 @@ START_TEST(test_time_is_linear)
 }
 END_TEST
 
+/* 90 kB that ask for five million value texts: refused before they take memory. */
+START_TEST(test_one_table_for_many_signals)
+{
+	enum { CHOICES = 5000, SIGNALS = 1000 };
+	struct catalog *cat = NULL;
+	struct error err = {""};
+	struct dbc *d;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	ck_assert_ptr_nonnull(f);
+	fputs("VAL_TABLE_ T", f);
+	for (int i = 0; i < CHOICES; i++)
+		fprintf(f, " %d \"\"", i);
+	fputs(";\nBO_ 1 M: 8 N\n", f);
+	for (int i = 0; i < SIGNALS; i++)
+		fprintf(f, " SG_ S%d : 0|16@1+ (1,0) [0|0] \"\" N\n", i);
+	for (int i = 0; i < SIGNALS; i++)
+		fprintf(f, "VAL_ 1 S%d T ;\n", i);
+	fclose(f);
+	d = parse_bytes(text, len);
+	free(text);
+	ck_assert_int_eq(dbc_catalog(&cat, &(struct dbc_bus){"can0", d}, 1, &sink, &err), -EBADMSG);
+	ck_assert_str_eq(err.text, "t.dbc: the signals have 5000000 value texts, at most 4194304");
+	ck_assert_uint_eq(said_len, 0);
+	dbc_free(d);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("dbc_malformed");
@@ -588,6 +618,7 @@ int main(void)
 	tcase_add_test(tc, test_not_a_dbc);
 	tcase_add_test(tc, test_zero_bytes);
 	tcase_add_test(tc, test_malformed_file);
+	tcase_add_test(tc, test_one_table_for_many_signals);
 	suite_add_tcase(s, tc);
 	tcase_add_checked_fixture(time, setup, teardown);
 	tcase_set_timeout(time, 10);

@@ -5,7 +5,12 @@
 
 #include <string.h>
 
-enum { BUS_NAME_MAX = 64 };
+enum {
+	BUS_NAME_MAX = 64,
+	/* Many signals may name one VAL_TABLE_, so a small file can ask for far more value texts
+	 * than fit. Each takes at least 4 bytes, but for one of a signal: 0, without a text. */
+	CHOICES_MAX = CATALOG_BYTES_MAX / 4,
+};
 
 /* A message that goes into the catalog, where it came from, and its bus. */
 struct place {
@@ -26,6 +31,7 @@ struct compiler {
 	struct catalog_message *messages;
 	struct catalog_signal *signals;
 	size_t n_signals;
+	size_t n_choices;
 	uint32_t *numbers; /* in the catalog, of the signals of one message */
 };
 
@@ -152,6 +158,7 @@ static void fill_signals(struct compiler *c, const struct place *p, uint32_t mes
 		fill_signal(out, &signals[i], message);
 		if (signals[i].mux != CATALOG_NONE)
 			out->mux = c->numbers[signals[i].mux - p->message->first_signal];
+		c->n_choices += out->n_choices;
 		c->n_signals++;
 	}
 }
@@ -201,6 +208,16 @@ static int fill(struct compiler *c)
 	return 0;
 }
 
+/* Before the catalog is built: what is too large would need its memory first. */
+static int check_choices(const struct compiler *c, struct error *err)
+{
+	if (c->n_choices <= CHOICES_MAX)
+		return 0;
+	error_set(err, "%s: the signals have %zu value texts, at most %d", c->places[0].dbc->file,
+		  c->n_choices, CHOICES_MAX);
+	return -EBADMSG;
+}
+
 static int gather(struct compiler *c, const struct dbc_bus *buses, size_t n, struct error *err)
 {
 	c->buses = calloc(n + 1, sizeof(*c->buses));
@@ -237,6 +254,8 @@ int dbc_catalog(struct catalog **ret, const struct dbc_bus *buses, size_t n,
 	r = gather(&c, buses, n, err);
 	if (r == 0)
 		r = fill(&c);
+	if (r == 0)
+		r = check_choices(&c, err);
 	if (r == -ENOMEM)
 		error_set(err, "out of memory");
 	if (r < 0)

@@ -8,7 +8,9 @@
  * signal collected on change, a multiplexed signal) is told too. Nothing is left for zlib to gain,
  * so bodies are written as they are; deflated ones are read.
  *
- * Times are carried in units of time_unit_ns (default 1 ms); all else is exact. */
+ * Times are carried in units of time_unit_ns (default 1 ms); all else is exact. A time is
+ * rounded to the batch's earliest sample, and that one's to whole units since 1970: both together
+ * are off by at most a unit. */
 #pragma once
 
 #include "base/bytes.h"
@@ -22,7 +24,7 @@ struct sample {
 enum clock_quality { CLOCK_UNKNOWN, CLOCK_FREE_RUNNING, CLOCK_SYNCED };
 
 /* Wall time of a sample = wall_base + (its mono time - mono_base). A batch that is read has its
- * earliest sample's times as its bases, in whole units: times are off by less than a unit. */
+ * earliest sample's times as its bases, in whole units. */
 struct batch_header {
 	uint64_t epoch; /* random, minted with the outbox */
 	uint64_t seq;	/* grows by one a batch within (device, epoch, class), from 1 */
@@ -49,8 +51,8 @@ struct batch_builder *batch_builder_free(struct batch_builder *b);
 void batch_builder_reset(struct batch_builder *b);
 
 /* Adds samples of one message, taken at one time (mono, ns); signals in ascending order. Copies;
- * allocates nothing. Returns 0, or BATCH_FULL with nothing added: also for a time that is 2^31
- * units or more from the first one's. */
+ * allocates nothing. Returns 0, or BATCH_FULL with nothing added: also for a time that is some 2^31
+ * units from the first one's, and when the rows would have too many cells. */
 int batch_builder_add(struct batch_builder *b, uint32_t message, int64_t mono_ns,
 		      const struct sample *samples, size_t n) must_check;
 size_t batch_builder_count(const struct batch_builder *b); /* samples */
@@ -67,8 +69,13 @@ int batch_envelope_encode(uint64_t epoch, uint64_t seq, uint32_t encoding, const
 
 /* ---- reading: bytes come from the network, all is checked ---- */
 
-/* The second bounds what a small body that lies can cost: some 25 MiB and 50 ms. */
-enum { BATCH_INFLATED_MAX = 16 << 20, BATCH_SAMPLES_MAX = 1 << 20 };
+/* Bounds of what a small body that lies can cost: some 60 MiB and a tenth of a second. */
+enum {
+	BATCH_INFLATED_MAX = 16 << 20,
+	BATCH_SAMPLES_MAX = 1 << 20,
+	BATCH_SECTIONS_MAX = 512,
+	BATCH_CELLS_MAX = 1 << 24, /* of all groups, rows times signals of the message */
+};
 
 struct envelope {
 	uint64_t epoch, seq;

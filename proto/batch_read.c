@@ -9,10 +9,8 @@
 #include <zlib.h>
 
 enum {
-	ENVELOPE_UNPACKED_FIXED = 4 << 10,
-	/* A section of no bytes is two on the wire, and 16 when unpacked. */
-	BATCH_UNPACKED_PER_BYTE = 10,
-	BATCH_UNPACKED_FIXED = 16 << 10,
+	/* What BATCH_SECTIONS_MAX sections take beside their bytes, and some unknown fields. */
+	BATCH_UNPACKED_FIXED = 256 << 10,
 };
 
 struct batch {
@@ -116,11 +114,12 @@ static int inflate_body(const struct envelope *e, struct buf *out, struct error 
 
 static int unpack(struct batch *b, const uint8_t *bytes, size_t len, struct error *err)
 {
-	bounded_init(&b->arena, len * BATCH_UNPACKED_PER_BYTE + BATCH_UNPACKED_FIXED);
+	bounded_init(&b->arena, len + BATCH_UNPACKED_FIXED);
 	b->wire = towline__v1__batch__unpack(&b->arena.allocator, len, bytes);
 	if (b->wire)
 		return 0;
-	error_set(err, "batch: %zu bytes that are not a Batch", len);
+	error_set(err, "batch: %zu bytes that are not a Batch%s", len,
+		  b->arena.exceeded ? ", or one of too many fields" : "");
 	return -EBADMSG;
 }
 
@@ -146,10 +145,18 @@ static int unpack_body(struct batch *b, const struct envelope *e, struct error *
 	}
 }
 
-/* No overflow when converted to nanoseconds and added to a span: up to the year 2116. */
+/* No overflow when converted to nanoseconds. */
 static bool time_is_sane(int64_t units, int64_t unit)
 {
-	return units < INT64_MAX / 2 / unit && units > INT64_MIN / 2 / unit;
+	return units <= INT64_MAX / unit && units >= INT64_MIN / unit;
+}
+
+static bool times_are_sane(const Towline__V1__Batch *w, int64_t unit)
+{
+	if (w->span > UINT32_MAX || w->first > INT64_MAX - (int64_t)w->span)
+		return false;
+	return time_is_sane(w->first, unit) && time_is_sane(w->mono, unit) &&
+	       time_is_sane(w->first + (int64_t)w->span, unit);
 }
 
 static int check_header(struct batch *b, struct error *err)
@@ -162,14 +169,18 @@ static int check_header(struct batch *b, struct error *err)
 		return -EBADMSG;
 	}
 	b->unit = w->time_unit_ns ? w->time_unit_ns : BATCH_UNIT_DEFAULT_NS;
-	if (!time_is_sane(w->first, b->unit) || !time_is_sane(w->mono, b->unit) ||
-	    w->span > UINT32_MAX || (int64_t)w->span > INT64_MAX / 4 / b->unit) {
+	if (!times_are_sane(w, b->unit)) {
 		error_set(err, "batch: first, span or mono is out of range");
 		return -EBADMSG;
 	}
 	if (w->samples > BATCH_SAMPLES_MAX) {
 		error_set(err, "batch: %" PRIu32 " samples, at most %d", w->samples,
 			  BATCH_SAMPLES_MAX);
+		return -EBADMSG;
+	}
+	if (w->n_sections > BATCH_SECTIONS_MAX) {
+		error_set(err, "batch: %zu sections, at most %d", w->n_sections,
+			  BATCH_SECTIONS_MAX);
 		return -EBADMSG;
 	}
 	if (w->n_section_messages != (w->n_sections ? w->n_sections - 1 : 0)) {
@@ -313,6 +324,7 @@ struct reader {
 		size_t n;
 	} recent[LEADERS]; /* the last groups of the section, oldest first */
 	size_t n_recent;
+	uint64_t cells; /* see BATCH_CELLS_MAX */
 	struct error *err;
 };
 
@@ -407,6 +419,9 @@ static int read_group(struct reader *rd, uint32_t message)
 	if (rows >= st->samples_max - st->n_rows)
 		return bad(rd, "more rows than samples", message);
 	c.rows = (size_t)rows + 1;
+	rd->cells += (uint64_t)c.rows * m->n_signals;
+	if (rd->cells > BATCH_CELLS_MAX)
+		return bad(rd, "rows times signals are more than a batch may have", message);
 	st->n_rows += c.rows;
 	r = read_times(rd, message, times, c.rows);
 	if (r < 0)

@@ -15,8 +15,7 @@ struct row {
 
 enum {
 	NONE = UINT32_MAX,
-	LEADER_TRIAL = 48,  /* rows */
-	SECTIONS_MAX = 512, /* the last one takes all the rest */
+	LEADER_TRIAL = 48, /* rows */
 };
 
 struct batch_builder {
@@ -26,6 +25,7 @@ struct batch_builder {
 	int64_t base_ns; /* of the first row added */
 	int64_t first_ns, last_ns;
 	int32_t time_min, time_max;
+	uint64_t cells; /* see BATCH_CELLS_MAX */
 	struct row *rows;
 	uint64_t *raws;
 	uint16_t *signals; /* less their message's first */
@@ -101,6 +101,10 @@ void batch_builder_reset(struct batch_builder *b)
 {
 	b->n_samples = 0;
 	b->n_rows = 0;
+	b->cells = 0;
+	b->base_ns = 0;
+	b->first_ns = 0;
+	b->last_ns = 0;
 	b->time_min = 0;
 	b->time_max = 0;
 	for (size_t i = 0; i < b->cat->n_messages; i++)
@@ -155,13 +159,13 @@ static void link_row(struct batch_builder *b, struct chain *c, uint32_t row)
 int batch_builder_add(struct batch_builder *b, uint32_t message, int64_t mono_ns,
 		      const struct sample *samples, size_t n)
 {
-	uint32_t first_signal = b->cat->messages[message].first_signal;
+	const struct catalog_message *m = &b->cat->messages[message];
 	int64_t since, time;
 
-	assert(message < b->cat->n_messages && n <= b->cat->messages[message].n_signals);
+	assert(message < b->cat->n_messages && n <= m->n_signals && n <= UINT16_MAX);
 	if (n == 0)
 		return 0;
-	if (n > b->samples_max - b->n_samples || n > UINT16_MAX)
+	if (n > b->samples_max - b->n_samples || m->n_signals > BATCH_CELLS_MAX - b->cells)
 		return BATCH_FULL;
 	if (b->n_rows == 0) {
 		b->base_ns = mono_ns;
@@ -176,9 +180,9 @@ int batch_builder_add(struct batch_builder *b, uint32_t message, int64_t mono_ns
 	b->rows[b->n_rows] = (struct row){
 		.time = (int32_t)time, .first = (uint32_t)b->n_samples, .n = (uint16_t)n};
 	for (size_t i = 0; i < n; i++) {
-		uint32_t place = samples[i].signal - first_signal;
+		uint32_t place = samples[i].signal - m->first_signal;
 
-		assert(place < b->cat->messages[message].n_signals && place <= UINT16_MAX);
+		assert(place < m->n_signals && place <= UINT16_MAX);
 		b->signals[b->n_samples] = (uint16_t)place;
 		b->raws[b->n_samples++] = samples[i].raw;
 	}
@@ -187,6 +191,7 @@ int batch_builder_add(struct batch_builder *b, uint32_t message, int64_t mono_ns
 	b->last_ns = mono_ns > b->last_ns ? mono_ns : b->last_ns;
 	b->time_min = time < b->time_min ? (int32_t)time : b->time_min;
 	b->time_max = time > b->time_max ? (int32_t)time : b->time_max;
+	b->cells += m->n_signals;
 	return 0;
 }
 
@@ -414,9 +419,10 @@ static void put_section_messages(const uint32_t *firsts, size_t n, struct buf *o
 	put_length(out, start);
 }
 
+/* The last section takes all the rest. */
 static void put_sections(struct batch_builder *b, struct buf *out)
 {
-	uint32_t firsts[SECTIONS_MAX] = {0}, next = 0;
+	uint32_t firsts[BATCH_SECTIONS_MAX] = {0}, next = 0;
 	size_t n = 0;
 
 	skip_empty(b, &next);
@@ -427,7 +433,7 @@ static void put_sections(struct batch_builder *b, struct buf *out)
 			firsts[n] = next;
 		buf_put_varint(out, FIELD_SECTIONS << 3 | WIRE_BYTES);
 		start = out->len;
-		encode_section(b, &next, firsts[n], n == SECTIONS_MAX - 1, out);
+		encode_section(b, &next, firsts[n], n == BATCH_SECTIONS_MAX - 1, out);
 		put_length(out, start);
 		n++;
 	}

@@ -73,6 +73,7 @@ struct catalog {
 enum {
 	CATALOG_BYTES_MAX = 16 << 20,
 	CATALOG_SIGNALS_MAX = 1 << 20,
+	CATALOG_MESSAGE_SIGNALS_MAX = UINT16_MAX,
 	CATALOG_MESSAGE_BYTES_MAX = 4095, /* ISO 15765-2 without escape sequence */
 };
 

@@ -236,6 +236,9 @@ static int check_message(const Towline__V1__Catalog *c, const Towline__V1__Messa
 	if (m->bytes > CATALOG_MESSAGE_BYTES_MAX)
 		return reject(&at, err, "%" PRIu32 " bytes, at most %d", m->bytes,
 			      CATALOG_MESSAGE_BYTES_MAX);
+	if (m->n_signals > CATALOG_MESSAGE_SIGNALS_MAX)
+		return reject(&at, err, "%zu signals, at most %d", m->n_signals,
+			      CATALOG_MESSAGE_SIGNALS_MAX);
 	return check_signals(at, err);
 }
 

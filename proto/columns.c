@@ -63,7 +63,9 @@ bool section_flag(struct section *s, struct bit *b, bool v)
 /* What the last residuals of a column were like. */
 struct history {
 	unsigned int length, length_before;
-	enum near sign; /* of the last */
+	enum near sign;	   /* of the last */
+	uint32_t touched;  /* activities that there were, a bit each */
+	uint64_t together; /* all magnitudes, ORed: as long as the longest */
 };
 
 static inline unsigned int activity(const struct history *h)
@@ -121,6 +123,7 @@ range_inline int64_t residual(struct range *r, const bool decoding, struct resid
 	int less;
 
 	h->length_before = h->length;
+	h->touched |= 1u << act;
 	if (range_bit(r, decoding, &m->zero[act][near], v == 0)) {
 		h->length = 0;
 		h->sign = NEAR_ZERO;
@@ -130,6 +133,7 @@ range_inline int64_t residual(struct range *r, const bool decoding, struct resid
 	length = residual_length(r, decoding, m, act, bit_length(magnitude));
 	magnitude = residual_magnitude(r, decoding, m, length, magnitude);
 	h->length = length;
+	h->together |= magnitude;
 	h->sign = less ? NEAR_LESS : NEAR_MORE;
 	return (int64_t)(less ? -magnitude : magnitude);
 }
@@ -337,6 +341,33 @@ range_inline enum column_kind kind(struct section *s, const bool decoding, unsig
 									 : COLUMN_DELTA;
 }
 
+static void cut(struct bit *b, size_t n)
+{
+	enum { TRUST = 4 };
+
+	for (size_t i = 0; i < n; i++)
+		b[i].seen = b[i].seen < TRUST ? b[i].seen : TRUST;
+}
+
+/* What a column has learnt is where the next of its width begins, but soon forgotten. Only bits
+ * that this column may have seen can need it. */
+static void forget(struct residual_model *m, const struct history *h)
+{
+	unsigned int longest = bit_length(h->together);
+	size_t lengths = longest < LENGTHS_NEAR ? longest + 1 : LENGTHS_NEAR;
+
+	for (uint32_t left = h->touched; left; left &= left - 1) {
+		unsigned int act = (unsigned int)__builtin_ctz(left);
+
+		cut(m->zero[act], array_len(m->zero[act]));
+		cut(m->length[act], lengths);
+	}
+	cut(m->sign[0], sizeof(m->sign) / sizeof(struct bit));
+	cut(m->high[0], (longest + 1) * array_len(m->high[0]));
+	if (longest >= LENGTHS_NEAR)
+		cut(m->longer, longest + 1);
+}
+
 range_inline void changes(struct section *s, const bool decoding, struct column *c,
 			  enum column_kind k, struct residual_model *m)
 {
@@ -362,18 +393,7 @@ range_inline void changes(struct section *s, const bool decoding, struct column 
 		step = c->values[i] - value;
 		value = c->values[i];
 	}
-}
-
-/* What a column has learnt is where the next of its width begins, but soon forgotten. */
-static void inherit(struct residual_model *to, const struct residual_model *from)
-{
-	enum { TRUST = 4 };
-	struct bit *b = (struct bit *)to;
-
-	*to = *from;
-	for (size_t i = 0; i < sizeof(*to) / sizeof(*b); i++)
-		if (b[i].seen > TRUST)
-			b[i].seen = TRUST;
+	forget(m, &h);
 }
 
 /* As it is, or as its difference from the first value of the last column of about its width:
@@ -416,9 +436,7 @@ range_inline void column(struct section *s, const bool decoding, struct column *
 			c->values[i] = c->values[0];
 		return;
 	}
-	inherit(&s->models.own, &s->models.residuals[class]);
-	changes(s, decoding, c, k, &s->models.own);
-	s->models.residuals[class] = s->models.own;
+	changes(s, decoding, c, k, &s->models.residuals[class]);
 }
 
 void section_columns_start(struct column *c, const int64_t *t)

@@ -39,7 +39,6 @@ struct section_models {
 	struct bit present[16];
 	struct bit kind[WIDTH_CLASSES][KINDS];
 	struct residual_model times[2], residuals[WIDTH_CLASSES];
-	struct residual_model own; /* of the column at hand */
 };
 
 struct section {

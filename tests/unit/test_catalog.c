@@ -603,6 +603,35 @@ START_TEST(ten_thousand_signals_load_quickly)
 }
 END_TEST
 
+/* Batches count the signals of a message in 16 bits. */
+START_TEST(a_message_of_too_many_signals_is_refused)
+{
+	enum { MOST = CATALOG_MESSAGE_SIGNALS_MAX };
+	static struct catalog_signal signals[MOST + 1];
+	static char names[MOST + 1][8];
+	struct catalog_message message = {.name = "M", .bytes = 8, .n_signals = MOST + 1};
+	struct catalog from = {.buses = BUSES,
+			       .n_buses = 1,
+			       .messages = &message,
+			       .n_messages = 1,
+			       .signals = signals,
+			       .n_signals = MOST + 1};
+	struct error err = {0};
+	struct catalog *c;
+
+	for (uint32_t i = 0; i <= MOST; i++) {
+		snprintf(names[i], sizeof(names[i]), "S%u", i);
+		signals[i] = plain(names[i], 0, 0, 8);
+	}
+	ck_assert_int_eq(catalog_build(&c, &from, &err), -EBADMSG);
+	ck_assert_msg(strstr(err.text, "65536 signals, at most 65535"), "%s", err.text);
+	from.n_signals--;
+	message.n_signals--;
+	ck_assert_int_eq(catalog_build(&c, &from, &err), 0);
+	catalog_free(c);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("catalog");
@@ -623,6 +652,7 @@ int main(void)
 	tcase_add_test(t, garbled_catalogs_never_crash);
 	tcase_add_test(t, few_bytes_cannot_cost_much_memory);
 	tcase_add_test(t, files_are_loaded_and_named_in_errors);
+	tcase_add_test(t, a_message_of_too_many_signals_is_refused);
 	tcase_add_test(t, ten_thousand_signals_load_quickly);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -69,12 +69,14 @@ class Driven(Vehicle):
         self.pump.start()
 
     def copy(self, fifo):
-        with open(fifo, "wb") as out, open(self.record if self.recorded else os.devnull, "wb") as rec:
+        # Unbuffered: closing it must not write once more to an agent that is gone.
+        record = self.record if self.recorded else os.devnull
+        with open(fifo, "wb", 0) as out, open(record, "wb") as rec:
             while chunk := os.read(self.drive.stdout.fileno(), 65536):
                 rec.write(chunk)
                 try:
-                    out.write(chunk)
-                    out.flush()
+                    while chunk:
+                        chunk = chunk[out.write(chunk):]
                 except BrokenPipeError:
                     return
 
@@ -249,6 +251,16 @@ def check(stack, vehicles, seconds):
     return 0 if good else 1
 
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def end(*_):
+    """However it is ended, what it started ends with it; a second signal does not stop that."""
+    for signo in ENDINGS:
+        signal.signal(signo, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main():
     parser = argparse.ArgumentParser(prog="tools/demo", description=__doc__)
     parser.add_argument("--bin", default="build/release/bin", help=argparse.SUPPRESS)
@@ -259,6 +271,8 @@ def main():
     args = parser.parse_args()
     if not 2 <= args.seconds <= 50:
         parser.error("--seconds: 2 to 50")
+    for signo in ENDINGS:
+        signal.signal(signo, end)
     with Stack(args.bin) as stack:
         try:
             stack.start_broker()

@@ -140,21 +140,22 @@ static int set_wal(sqlite3 *db, const char *path, struct error *err)
 	return r;
 }
 
+int db_set_max_bytes(sqlite3 *db, int64_t max_bytes)
+{
+	int64_t page_size = 0, pages = UINT32_MAX - 1; /* where SQLite stops anyway */
+	int rc = read_int(db, "PRAGMA page_size", &page_size);
+
+	if (rc != SQLITE_OK || page_size <= 0)
+		return rc != SQLITE_OK ? db_errno(rc) : -EBADMSG;
+	if (max_bytes > 0 && max_bytes / page_size < pages)
+		pages = max_bytes / page_size;
+	/* 0 would only ask for the limit. */
+	return db_errno(set_pragma(db, "max_page_count", pages > 0 ? pages : 1));
+}
+
 static int limit_size(sqlite3 *db, const char *path, int64_t max_bytes, struct error *err)
 {
-	int64_t page_size = 0, pages;
-
-	if (max_bytes <= 0)
-		return 0;
-	if (read_int(db, "PRAGMA page_size", &page_size) != SQLITE_OK || page_size <= 0)
-		return fail_open(db, path, err);
-	pages = max_bytes / page_size;
-	/* 0 would only ask for the limit, and SQLite stops at 2^32 - 2 anyway. */
-	if (pages < 1)
-		pages = 1;
-	if (pages > UINT32_MAX - 1)
-		pages = UINT32_MAX - 1;
-	if (set_pragma(db, "max_page_count", pages) != SQLITE_OK)
+	if (max_bytes > 0 && db_set_max_bytes(db, max_bytes) < 0)
 		return fail_open(db, path, err);
 	return 0;
 }

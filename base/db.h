@@ -29,6 +29,9 @@ int db_open(sqlite3 **ret, const char *path, const struct db_options *opt,
 /* NULL is fine; always returns NULL. Finalize its statements first. */
 sqlite3 *db_close(sqlite3 *db);
 
+/* Changes db_options.max_bytes of an open database. 0 or -errno. */
+int db_set_max_bytes(sqlite3 *db, int64_t max_bytes) must_check;
+
 /* Prepares n statements into out, persistent. Returns 0, or -EINVAL with err and out all NULL. */
 int db_prepare(sqlite3 *db, const char *const *sql, sqlite3_stmt **out, size_t n,
 	       struct error *err) must_check;

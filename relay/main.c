@@ -3,12 +3,15 @@
 #include "base/loop.h"
 #include "relay/relay.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
-enum { EXIT_USAGE = 2 };
+enum { EXIT_USAGE = 2, OTHER_FILES = 128 };
 
 static const char usage[] =
 	"usage: towline-relay -c FILE [--check-config]\n"
@@ -105,6 +108,32 @@ static int serve(struct program *p, struct error *err)
 	return r;
 }
 
+/* A log line must never end up in a socket that got the number of a closed stderr. */
+static void keep_standard_files(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Connections and databases take descriptors; the soft limit is often 1,024. */
+static void raise_file_limit(const struct conf *c)
+{
+	rlim_t wanted = (rlim_t)conf_int(c, "http", NULL, "connections_max") + OTHER_FILES;
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= wanted)
+		return;
+	l.rlim_cur = wanted < l.rlim_max ? wanted : l.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur < wanted)
+		log_warn("file_limit_low", "limit=%llu wanted=%llu", (unsigned long long)l.rlim_cur,
+			 (unsigned long long)wanted);
+}
+
 static int run(const char *path, bool check_only)
 {
 	struct program p = {.path = path};
@@ -116,6 +145,7 @@ static int run(const char *path, bool check_only)
 	} else if (r == 0) {
 		(void)signal(SIGPIPE, SIG_IGN);
 		log_set_level((enum log_level)conf_enum(p.conf, "relay", NULL, "log_level"));
+		raise_file_limit(p.conf);
 		r = serve(&p, &err);
 	}
 	conf_free(p.conf);
@@ -141,6 +171,7 @@ int main(int argc, char **argv)
 	bool check = false;
 	int c;
 
+	keep_standard_files();
 	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) >= 0) {
 		switch (c) {
 		case 'c':

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, BEAT_S = 15, SLACK_BYTES = 16 << 20 };
+enum { PATH_BYTES = 4096 };
 
 static const struct conf_section sections[] = {
 	{"relay", false, "The relay itself."},
@@ -133,6 +133,14 @@ static const struct conf_key keys[] = {
 	 .help = "Milliseconds between receipts to one device, at least.",
 	 .reloads = true},
 	{.section = "ingest",
+	 .key = "unknown_retry_s",
+	 .type = CONF_INT,
+	 .def = "60",
+	 .min = 1,
+	 .max = 86400,
+	 .help = "Seconds after which a device that is not registered is told to try again.",
+	 .reloads = true},
+	{.section = "ingest",
 	 .key = "quarantine_rows",
 	 .type = CONF_INT,
 	 .def = "256",
@@ -216,6 +224,14 @@ static const struct conf_key keys[] = {
 	 .def = "256",
 	 .max = 100000,
 	 .help = "Listeners to events at once."},
+	{.section = "http",
+	 .key = "heartbeat_s",
+	 .type = CONF_INT,
+	 .def = "15",
+	 .min = 1,
+	 .max = 3600,
+	 .help = "Seconds between signs of life on event streams; one that is gone shows by them.",
+	 .reloads = true},
 };
 
 const struct conf_table relay_conf_table = {
@@ -235,7 +251,7 @@ struct relay {
 	struct api *api;
 	char port_path[PATH_BYTES];
 	int lock_fd; /* plus one; 0: not locked */
-	unsigned ticks;
+	unsigned ticks, beat_s;
 };
 
 static int number(const struct conf *c, const char *section, const char *key)
@@ -292,12 +308,25 @@ static int lock_dir(struct relay *r, const struct conf *c, struct error *err)
 	return -EBUSY;
 }
 
+/* One that was killed has left the port that nobody listens on any more. */
+static int forget_port(struct relay *r, const struct conf *c, struct error *err)
+{
+	int e = data_path(r->port_path, c, "http.port", err);
+
+	if (e == 0 && unlink(r->port_path) < 0 && errno != ENOENT) {
+		e = -errno;
+		error_set(err, "%s: %s", r->port_path, strerror(-e));
+	}
+	return e;
+}
+
 static struct ingest_tuning tuning(const struct conf *c)
 {
 	return (struct ingest_tuning){
 		.group_commit_ms = number(c, "ingest", "group_commit_ms"),
 		.group_commit_batches = number(c, "ingest", "group_commit_batches"),
 		.receipt_interval_ms = number(c, "ingest", "receipt_interval_ms"),
+		.unknown_retry_s = number(c, "ingest", "unknown_retry_s"),
 		.retention_ns = conf_int(c, "history", NULL, "retention_h") * 3600 * NS_PER_S,
 		.max_bytes = conf_int(c, "history", NULL, "max_bytes"),
 	};
@@ -330,13 +359,15 @@ static int open_stores(struct relay *r, const struct conf *c, const struct timeb
 	if (e == 0)
 		e = lock_dir(r, c, err);
 	if (e == 0)
+		e = forget_port(r, c, err);
+	if (e == 0)
 		e = data_path(path, c, "relay.db", err);
 	if (e == 0)
 		e = registry_open(&r->registry, path, tb, err);
 	if (e == 0)
 		e = data_path(path, c, "stream.db", err);
 	if (e == 0)
-		e = stream_open(&r->stream, path, max ? max + max / 8 + SLACK_BYTES : 0, err);
+		e = stream_open(&r->stream, path, ingest_file_max(max), err);
 	if (e == 0)
 		e = live_new(&r->live);
 	if (e == 0)
@@ -393,8 +424,6 @@ static int write_port(struct relay *r, const struct conf *c, struct error *err)
 	FILE *f;
 	int e = data_path(tmp, c, "http.port.new", err);
 
-	if (e == 0)
-		e = data_path(r->port_path, c, "http.port", err);
 	if (e < 0)
 		return e;
 	f = fopen(tmp, "we");
@@ -414,6 +443,7 @@ static int start(struct relay *r, const struct conf *c, const struct timebase *t
 {
 	int e = open_stores(r, c, tb, err);
 
+	r->beat_s = (unsigned)number(c, "http", "heartbeat_s");
 	if (e == 0)
 		e = open_ingest(r, c, tb, err);
 	if (e == 0)
@@ -468,8 +498,10 @@ struct relay *relay_stop(struct relay *r)
 
 void relay_tick(struct relay *r)
 {
-	if (++r->ticks % BEAT_S == 0)
-		hub_beat(r->hub);
+	if (++r->ticks < r->beat_s)
+		return;
+	r->ticks = 0;
+	hub_beat(r->hub);
 }
 
 void relay_reload(struct relay *r, const struct conf *conf)
@@ -477,6 +509,7 @@ void relay_reload(struct relay *r, const struct conf *conf)
 	struct ingest_tuning t = tuning(conf);
 
 	log_set_level((enum log_level)conf_enum(conf, "relay", NULL, "log_level"));
+	r->beat_s = (unsigned)number(conf, "http", "heartbeat_s");
 	ingest_tune(r->ingest, &t);
 }
 

@@ -85,9 +85,9 @@ int query_int(struct request *rq, const char *name, int64_t min, int64_t max, in
 int query_time(struct request *rq, const char *name, int64_t *ret_ns);
 /* RFC 3339 or milliseconds since 1970. 0 or -EINVAL. */
 int parse_time(const char *text, int64_t *ret_ns) must_check;
-json_t *json_time(int64_t wall_ns);
-json_t *json_number(double value); /* null where it is not finite */
-json_t *json_unsigned(uint64_t v); /* a decimal string beyond 2^53 */
+json_t *json_time(int64_t wall_ns); /* RFC 3339 with 3, 6 or 9 digits of a second */
+json_t *json_number(double value);  /* null where it is not finite */
+json_t *json_unsigned(uint64_t v);  /* a decimal string beyond 2^53 */
 struct catalog;
 struct catalog_signal;
 /* Adds "raw" (not for floats) and "value". */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { PROBLEM_TEXT_MAX = 512 };
+
 static void header(struct MHD_Response *r, const char *name, const char *value)
 {
 	/* Fails without memory alone; then the answer goes without it. */
@@ -88,23 +90,35 @@ enum MHD_Result reply_empty(struct request *rq, unsigned status)
 			   MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT));
 }
 
+/* What a client sent may be no UTF-8, or cut inside of a character: then it is told in ASCII. */
+static json_t *json_told(const char *text)
+{
+	char ascii[PROBLEM_TEXT_MAX];
+	json_t *s = json_string(text);
+
+	if (s)
+		return s;
+	snprintf(ascii, sizeof(ascii), "%s", text);
+	for (char *c = ascii; *c; c++)
+		*c = *c & 0x80 ? '?' : *c;
+	return json_string(ascii);
+}
+
 static struct MHD_Response *problem(struct request *rq, unsigned status, const char *detail)
 {
 	const char *title = MHD_get_reason_phrase_for(status);
-	json_t *o = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title,
-			      "status", (int)status, "detail", detail);
+	json_t *o = json_pack("{s:s, s:s, s:i, s:o, s:o}", "type", "about:blank", "title", title,
+			      "status", (int)status, "detail", json_told(detail), "instance",
+			      json_told(rq->url));
 	char *text;
 
-	/* One that is not UTF-8 is left out. */
-	if (o)
-		(void)!json_object_set_new(o, "instance", json_string(rq->url));
 	text = dump(o);
 	return text ? owned("application/problem+json", text, strlen(text)) : NULL;
 }
 
 enum MHD_Result reply_problem(struct request *rq, unsigned status, const char *fmt, ...)
 {
-	char detail[512];
+	char detail[PROBLEM_TEXT_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);

@@ -112,6 +112,8 @@ static void storage(struct buf *b, const struct ingest_stats *s)
 	one(b, "stream_rows", "gauge", "Batches in the stream.", s->usage.rows);
 	one(b, "stream_bytes", "gauge", "Bytes of the stream in use.", s->usage.used_bytes);
 	one(b, "stream_file_bytes", "gauge", "Bytes of the stream's file.", s->usage.file_bytes);
+	one(b, "stream_log_bytes", "gauge", "Bytes of the stream's write-ahead log.",
+	    s->usage.log_bytes);
 	one(b, "pending_batches", "gauge", "Batches in the open transaction.", s->pending);
 }
 

@@ -8,41 +8,79 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { POINTS_DEFAULT = 500 };
+enum { POINTS_DEFAULT = 500, SIGNAL_TEXT_MAX = 1024 };
 
 /* ---- state ---- */
 
-/* The same signal may be in several catalogs of a vehicle: the newest value is shown. */
-static int add_signal(json_t *by_name, const struct catalog *cat, const struct live_value *v,
-		      const char *prefix)
-{
-	json_t *o = json_signal(cat, v, true);
-	const char *name = json_string_value(json_object_get(o, "signal"));
-	const json_t *old;
+/* One value a name: the same signal may be in several catalogs of a vehicle. */
+struct pick {
+	const struct catalog *cat;
+	const struct live_value *v;
+};
 
-	if (!name)
-		return -ENOMEM;
-	old = json_object_get(by_name, name);
-	if (strncmp(name, prefix, strlen(prefix)) != 0 ||
-	    (old && strcmp(json_string_value(json_object_get(old, "time")),
-			   json_string_value(json_object_get(o, "time"))) > 0)) {
-		json_decref(o);
-		return 0;
-	}
-	return json_object_set_new(by_name, name, o) ? -ENOMEM : 0;
+struct picks {
+	struct pick *p;
+	size_t n;
+	json_t *by_name; /* name -> place in p */
+	const char *prefix;
+	int64_t limit_ns; /* times beyond are those of a wrong clock */
+};
+
+/* A value of a wrong clock must not hide what came with another catalog. */
+static bool is_newer(const struct picks *ps, const struct live_value *a, const struct live_value *b)
+{
+	if ((a->wall_ns > ps->limit_ns) != (b->wall_ns > ps->limit_ns))
+		return b->wall_ns > ps->limit_ns;
+	return a->wall_ns > b->wall_ns;
 }
 
-static json_t *snapshot_json(const struct live_snapshot *s, const char *prefix)
+static int pick_value(struct picks *ps, const struct catalog *cat, const struct live_value *v)
 {
-	json_t *by_name = json_object(), *array = json_array(), *o;
-	const char *name;
+	char name[SIGNAL_TEXT_MAX];
+	const json_t *old;
+	struct pick *p;
 
+	catalog_path(cat, v->signal, name, sizeof(name));
+	if (strncmp(name, ps->prefix, strlen(ps->prefix)) != 0)
+		return 0;
+	old = json_object_get(ps->by_name, name);
+	p = &ps->p[old ? (size_t)json_integer_value(old) : ps->n];
+	if (!old && json_object_set_new(ps->by_name, name, json_integer((json_int_t)ps->n++)))
+		return -ENOMEM;
+	if (!old || is_newer(ps, v, p->v))
+		*p = (struct pick){.cat = cat, .v = v};
+	return 0;
+}
+
+static int pick_all(struct picks *ps, const struct live_snapshot *s)
+{
+	size_t most = 1;
+	int e = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		most += s->slot[i].n;
+	ps->p = calloc(most, sizeof(*ps->p));
+	ps->by_name = json_object();
+	if (!ps->p || !ps->by_name)
+		return -ENOMEM;
 	for (size_t i = 0; i < s->n; i++) {
-		for (size_t j = 0; j < s->slot[i].n; j++)
-			(void)!add_signal(by_name, s->slot[i].cat, &s->slot[i].v[j], prefix);
+		for (size_t j = 0; j < s->slot[i].n && e == 0; j++)
+			e = pick_value(ps, s->slot[i].cat, &s->slot[i].v[j]);
 	}
-	json_object_foreach(by_name, name, o) json_array_append(array, o);
-	json_decref(by_name);
+	return e;
+}
+
+/* NULL without memory. */
+static json_t *snapshot_json(const struct api *a, const struct live_snapshot *s, const char *prefix)
+{
+	struct picks ps = {.prefix = prefix,
+			   .limit_ns = timebase_wall(a->opt.tb).ns + LIVE_FUTURE_MAX_S * NS_PER_S};
+	json_t *array = pick_all(&ps, s) == 0 ? json_array() : NULL;
+
+	for (size_t i = 0; array && i < ps.n; i++)
+		json_array_append_new(array, json_signal(ps.p[i].cat, ps.p[i].v, true));
+	json_decref(ps.by_name);
+	free(ps.p);
 	return array;
 }
 
@@ -50,6 +88,7 @@ enum MHD_Result handle_state(struct request *rq)
 {
 	struct live_snapshot s cleanup(live_snapshot_free) = {0};
 	const char *prefix = query_text(rq, "prefix");
+	json_t *signals;
 	int64_t vehicle;
 	int e;
 
@@ -58,9 +97,11 @@ enum MHD_Result handle_state(struct request *rq)
 	e = live_get(rq->api->opt.live, vehicle, &s);
 	if (e < 0 && e != -ENOENT)
 		return reply_errno(rq, e);
+	signals = snapshot_json(rq->api, &s, prefix ? prefix : "");
+	if (!signals)
+		return reply_errno(rq, -ENOMEM);
 	return reply_json(rq, 200,
-			  json_pack("{s:s, s:o}", "vehicle", rq->params[0], "signals",
-				    snapshot_json(&s, prefix ? prefix : "")));
+			  json_pack("{s:s, s:o}", "vehicle", rq->params[0], "signals", signals));
 }
 
 /* ---- history ---- */

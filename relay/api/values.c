@@ -3,7 +3,9 @@
 #include "proto/catalog.h"
 #include "relay/live/live.h"
 
+#include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -14,10 +16,13 @@ const char *query_text(struct request *rq, const char *name)
 	return MHD_lookup_connection_value(rq->conn, MHD_GET_ARGUMENT_KIND, name);
 }
 
+/* Digits alone, with a minus or without: strtoll also takes blanks and a plus. */
 static int parse_int(const char *text, int64_t *ret)
 {
 	char *end;
 
+	if (!isdigit((unsigned char)text[*text == '-']))
+		return -EINVAL;
 	errno = 0;
 	*ret = strtoll(text, &end, 10);
 	return errno || end == text || *end ? -EINVAL : 0;
@@ -39,12 +44,12 @@ int query_int(struct request *rq, const char *name, int64_t min, int64_t max, in
 	return 1;
 }
 
-/* The fraction of a second at s, to ns; moves s behind it. */
+/* The fraction of a second at s, to ns; moves s behind it. A dot alone stays where it is. */
 static int64_t parse_fraction(const char **s)
 {
 	int64_t ns = 0, unit = NS_PER_S / 10;
 
-	if (**s != '.')
+	if (**s != '.' || !isdigit((unsigned char)(*s)[1]))
 		return 0;
 	for ((*s)++; **s >= '0' && **s <= '9'; (*s)++) {
 		ns += (**s - '0') * unit;
@@ -75,13 +80,33 @@ static int parse_offset(const char *s, int64_t *ret_s)
 	return 0;
 }
 
+/* strptime takes blanks and single digits, and days that a month has not. */
+static bool is_date_time(const char *text)
+{
+	static const char shape[] = "dddd-dd-ddTdd:dd:dd";
+
+	for (size_t i = 0; shape[i]; i++) {
+		if (shape[i] == 'd' ? !isdigit((unsigned char)text[i]) : text[i] != shape[i])
+			return false;
+	}
+	return true;
+}
+
+static bool is_day(const struct tm *tm)
+{
+	struct tm day = {.tm_year = tm->tm_year, .tm_mon = tm->tm_mon, .tm_mday = tm->tm_mday};
+
+	(void)timegm(&day);
+	return day.tm_mday == tm->tm_mday;
+}
+
 static int parse_rfc3339(const char *text, int64_t *ret_ns)
 {
 	struct tm tm = {0};
-	const char *s = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	const char *s = is_date_time(text) ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
 	int64_t ns, offset_s;
 
-	if (!s || tm.tm_year < 70 || tm.tm_year > 361)
+	if (!s || tm.tm_year < 70 || tm.tm_year > 361 || !is_day(&tm))
 		return -EINVAL;
 	ns = parse_fraction(&s);
 	if (parse_offset(s, &offset_s) < 0)
@@ -121,8 +146,17 @@ int query_time(struct request *rq, const char *name, int64_t *ret_ns)
 json_t *json_time(int64_t wall_ns)
 {
 	char text[WALL_TIME_TEXT];
+	int rest = (int)(wall_ns % NS_PER_MS);
+	char *z;
 
 	wall_time_format((struct wall_time){.ns = wall_ns}, text);
+	z = text + strlen(text) - 1;
+	if (rest < 0)
+		rest += (int)NS_PER_MS;
+	if (rest % 1000)
+		snprintf(z, 8, "%06dZ", rest);
+	else if (rest)
+		snprintf(z, 5, "%03dZ", rest / 1000);
 	return json_string(text);
 }
 

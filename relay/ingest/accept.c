@@ -110,7 +110,7 @@ static bool find_lane(struct ingest *in, struct incoming *msg)
 		log_warn("device_unknown", "vehicle=%s device=%s", msg->topic.vehicle,
 			 msg->topic.device);
 		count_result(in, INGEST_UNKNOWN_DEVICE);
-		refuse(in, msg, NACK_UNKNOWN, RETRY_UNKNOWN_S);
+		refuse(in, msg, NACK_UNKNOWN, (uint32_t)in->tuning.unknown_retry_s);
 		return false;
 	}
 	return true;

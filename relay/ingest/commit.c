@@ -126,6 +126,8 @@ static int write_and_commit(struct ingest *in)
 
 		e = stream_put_window(in->stream, l->sender->vehicle_key, l->sender->device_key,
 				      l->epoch, l->class, &l->window, now);
+		if (e == 0 && l->fresh)
+			e = stream_limit_windows(in->stream, l->sender->device_key, WINDOWS_MAX);
 	}
 	for (size_t i = 0; i < in->n_txn_senders && e == 0; i++) {
 		const struct sender *s = in->txn_senders[i];
@@ -188,6 +190,8 @@ static void after_commit(struct ingest *in)
 		show(in, p);
 		in->applied_id = p->row;
 	}
+	for (size_t i = 0; i < in->n_txn_lanes; i++)
+		in->txn_lanes[i]->fresh = false;
 	for (size_t i = 0; i < in->n_txn_senders; i++)
 		in->txn_senders[i]->committed = in->txn_senders[i]->stats;
 	count_committed(in);

@@ -6,6 +6,9 @@
 
 enum { MAINTAIN_MS = 1000, MAINTAIN_MORE_MS = 5, RECEIPT_BYTES = 64 << 10 };
 
+/* Room for what deleting takes, and for what is no batch. */
+enum { FILE_SLACK_BYTES = 16 << 20 };
+
 #define UPLINK_FILTER "tl/1/up/#"
 
 static const char *const result_names[INGEST_RESULTS] = {
@@ -23,7 +26,19 @@ const char *ingest_result_name(enum ingest_result r)
 	return result_names[r];
 }
 
+int64_t ingest_file_max(int64_t max_bytes)
+{
+	return max_bytes ? max_bytes + max_bytes / 8 + FILE_SLACK_BYTES : 0;
+}
+
 /* ---- the broker's events ---- */
+
+static void connected_is(struct ingest *in, bool connected)
+{
+	pthread_mutex_lock(&in->lock);
+	in->stats.connected = connected;
+	pthread_mutex_unlock(&in->lock);
+}
 
 static void on_connected(void *ctx, bool session_present)
 {
@@ -34,9 +49,6 @@ static void on_connected(void *ctx, bool session_present)
 	if (r < 0)
 		log_error("subscribe_failed", "filter=%s error=\"%s\"", UPLINK_FILTER,
 			  strerror(-r));
-	pthread_mutex_lock(&in->lock);
-	in->stats.connected = true;
-	pthread_mutex_unlock(&in->lock);
 	if (!stream_in_transaction(in->stream))
 		receipts_flush(in, false);
 }
@@ -46,9 +58,7 @@ static void on_disconnected(void *ctx, const char *reason)
 	struct ingest *in = ctx;
 
 	log_warn("broker_disconnected", "uri=%s reason=\"%s\"", in->opt.mqtt.uri, reason);
-	pthread_mutex_lock(&in->lock);
-	in->stats.connected = false;
-	pthread_mutex_unlock(&in->lock);
+	connected_is(in, false);
 }
 
 static void on_message(void *ctx, const struct mqtt_message *m)
@@ -70,9 +80,11 @@ static void on_published(void *ctx, uint64_t cookie, int reason)
 
 static void on_subscribed(void *ctx, const char *filter, int reason)
 {
-	(void)ctx;
+	/* Whom the broker refuses to listen is not connected to anything. */
 	if (reason >= 0x80)
 		log_error("subscribe_refused", "filter=%s reason=0x%02x", filter, (unsigned)reason);
+	else
+		connected_is(ctx, true);
 }
 
 static const struct mqtt_handlers handlers = {
@@ -131,13 +143,21 @@ static void on_wake(struct loop_wake *w)
 {
 	struct ingest *in = w->ctx;
 
+	bool tuned;
+	int r = 0;
+
 	pthread_mutex_lock(&in->lock);
-	if (in->tune)
+	tuned = in->tune;
+	if (tuned)
 		in->tuning = in->new_tuning;
 	if (in->catalogs_changed)
 		in->wanted_changed = true;
 	in->tune = in->catalogs_changed = false;
 	pthread_mutex_unlock(&in->lock);
+	if (tuned)
+		r = stream_set_max(in->stream, ingest_file_max(in->tuning.max_bytes));
+	if (r < 0)
+		log_error("stream_limit_failed", "error=\"%s\"", strerror(-r));
 	(void)!loop_timer_in(in->loop, &in->maintain_timer, 0);
 }
 
@@ -198,6 +218,7 @@ static void *run(void *arg)
 	receipts_flush(in, true);
 	ingest_save_all(in);
 	in->mqtt = mqtt_free(in->mqtt);
+	connected_is(in, false);
 	return NULL;
 }
 

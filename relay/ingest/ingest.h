@@ -17,9 +17,13 @@ struct ingest_tuning {
 	int group_commit_ms;	  /* a batch waits at most this long for its commit */
 	int group_commit_batches; /* or until so many wait */
 	int receipt_interval_ms;  /* at most one receipt an interval and device */
+	int unknown_retry_s;	  /* what a device that is not registered is told to wait */
 	int64_t retention_ns;	  /* of history, by the time of receipt */
 	int64_t max_bytes;	  /* of the stream: beyond, the oldest batches go; 0: no limit */
 };
+
+/* What the file of the stream may grow to with this max_bytes; 0: no limit. */
+int64_t ingest_file_max(int64_t max_bytes);
 
 struct ingest_options {
 	const struct timebase *tb; /* all borrowed for the life of the ingest */

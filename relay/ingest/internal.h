@@ -7,11 +7,11 @@
 #include <pthread.h>
 
 enum {
-	LANES_MAX = 16, /* of one sender, in memory; others are looked up again */
+	LANES_MAX = 16,	  /* of one sender, in memory; others are looked up again */
+	WINDOWS_MAX = 64, /* of one device, on disk */
 	UNKNOWN_SENDERS_MAX = 1024,
 	VALUES_MAX = 1 << 20, /* live values that wait for a commit */
 	RETRY_BUSY_S = 5,
-	RETRY_UNKNOWN_S = 60,
 	STORAGE_PAUSE_MS = 1000, /* after a failed write, before the next try */
 	SENDER_KEY_MAX = 2 * ID_MAX + 2,
 };
@@ -23,6 +23,7 @@ struct lane {
 	struct sender *sender;
 	struct window window;
 	bool in_txn;		    /* the open transaction adds to window */
+	bool fresh;		    /* the stream has no window of it yet */
 	bool untold;		    /* seqs between lo and hi are to be told, or nacks */
 	uint64_t lo, hi;	    /* 0: none */
 	struct receipt_nack *nacks; /* RECEIPT_NACKS_MAX, or NULL */
@@ -84,7 +85,7 @@ struct ingest {
 
 	struct loop_timer commit_timer, receipt_timer, maintain_timer;
 	struct loop_wake wake;
-	struct mono_time save_due;
+	struct mono_time save_due, windows_due;
 	size_t round_left; /* vehicles to save until progress may move */
 	int64_t round_id, applied_id;
 	bool round_valid;
@@ -109,6 +110,8 @@ struct sender *sender_get(struct ingest *in, const struct topic_up *t,
 /* 0 or -errno. For an unknown sender the window stays empty. */
 int lane_get(struct ingest *in, struct sender *s, uint64_t epoch, enum uplink_class class,
 	     struct lane **ret) must_check;
+/* Of a vehicle that was removed: its devices are strangers now. No transaction is open. */
+void senders_forget(struct ingest *in, int64_t vehicle);
 void senders_free(struct ingest *in);
 
 /* ---- accept.c ---- */

@@ -11,6 +11,8 @@ enum {
 	PRUNE_STEP = 512,
 	SAVE_STEP = 500,
 	WINDOW_IDLE_DAYS = 90,
+	WINDOWS_EVERY_S = 3600,
+	LOG_BYTES_MAX = 64 << 20,
 	QUARANTINE_PER_TURN = 10,
 };
 
@@ -124,17 +126,13 @@ static void free_rows(struct waiting *w)
 /* The counters of a device whose samples became known. */
 static int add_samples(struct ingest *in, const struct stream_row *row, uint64_t samples)
 {
-	struct sender *s = table_get(&in->by_device, &row->device, sizeof(row->device));
 	struct stream_device d;
 	int r = stream_get_device(in->stream, row->device, &d);
 
 	if (r < 0)
 		return r;
 	d.samples += samples;
-	r = stream_put_device(in->stream, row->vehicle, row->device, &d);
-	if (r == 0 && s)
-		s->stats = s->committed = d;
-	return r;
+	return stream_put_device(in->stream, row->vehicle, row->device, &d);
 }
 
 static int resolve_bad(struct ingest *in, const struct stream_row *row, const char *reason)
@@ -157,9 +155,12 @@ static int resolve_good(struct ingest *in, const struct stream_row *row, uint64_
 static void show_resolved(struct ingest *in, const struct stream_row *row,
 			  const struct catalog *cat, uint64_t samples)
 {
+	struct sender *s = table_get(&in->by_device, &row->device, sizeof(row->device));
 	char id[ID_MAX + 1];
 	int r;
 
+	if (s)
+		s->committed.samples = s->stats.samples += samples;
 	pthread_mutex_lock(&in->lock);
 	in->stats.resolved++;
 	in->stats.samples += samples;
@@ -241,11 +242,11 @@ static int resolve(struct ingest *in)
 	if (!in->wanted_changed)
 		return 0;
 	r = stream_each_wanted(in->stream, find_known, &w);
-	if (r == 1)
-		r = resolve_step(in, w.id, w.cat) < 0 ? -EIO : 1;
 	if (r == 0)
 		in->wanted_changed = false;
-	return r;
+	if (r == 1)
+		r = resolve_step(in, w.id, w.cat);
+	return r < 0 ? r : in->wanted_changed;
 }
 
 /* ---- live state ---- */
@@ -279,6 +280,14 @@ static int save_step(struct ingest *in, size_t max)
 	return 0;
 }
 
+/* What a failed transaction took from the list of unsaved vehicles is unsaved all the same. */
+static void save_failed(struct ingest *in)
+{
+	live_unsave_all(in->opt.live);
+	in->round_left = 0;
+	in->round_valid = false;
+}
+
 static int save(struct ingest *in, struct mono_time now)
 {
 	int r;
@@ -297,9 +306,12 @@ static int save(struct ingest *in, struct mono_time now)
 		r = save_step(in, SAVE_STEP);
 	if (r == 0)
 		r = stream_commit(in->stream);
-	if (r == 0)
-		ingest_storage_is(in, 0);
-	return r < 0 ? r : in->round_left > 0;
+	if (r < 0) {
+		save_failed(in);
+		return r;
+	}
+	ingest_storage_is(in, 0);
+	return in->round_left > 0;
 }
 
 void ingest_save_all(struct ingest *in)
@@ -319,19 +331,33 @@ void ingest_save_all(struct ingest *in)
 
 /* ---- retention ---- */
 
+/* About as many rows as are too much: large ones must not take all of the history with them. */
+static size_t rows_beyond(const struct stream_usage *u, uint64_t max_bytes)
+{
+	double part = (double)(u->used_bytes - max_bytes) / (double)u->used_bytes;
+	size_t n = (size_t)(part * (double)u->rows) + 1;
+
+	return n < PRUNE_STEP ? n : PRUNE_STEP;
+}
+
 static int prune(struct ingest *in)
 {
 	struct wall_time before = {.ns = timebase_wall(in->opt.tb).ns - in->tuning.retention_ns};
+	size_t step = PRUNE_STEP;
 	struct stream_usage u;
+	bool beyond;
 	int n;
 
 	stream_get_usage(in->stream, &u);
-	if (in->tuning.max_bytes && u.used_bytes > (uint64_t)in->tuning.max_bytes)
+	beyond = in->tuning.max_bytes && u.used_bytes > (uint64_t)in->tuning.max_bytes;
+	if (beyond) {
 		before.ns = INT64_MAX;
-	n = stream_prune(in->stream, before, PRUNE_STEP);
+		step = rows_beyond(&u, (uint64_t)in->tuning.max_bytes);
+	}
+	n = stream_prune(in->stream, before, step);
 	if (n > 0)
 		ingest_count(in, pruned, (uint64_t)n);
-	return n < 0 ? n : n == PRUNE_STEP;
+	return n < 0 ? n : n > 0 && (beyond || n == PRUNE_STEP);
 }
 
 /* The rows of a vehicle that was removed. */
@@ -343,18 +369,24 @@ static int forget(struct ingest *in)
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	live_forget(in->opt.live, vehicle);
+	hub_end(in->opt.hub, vehicle);
+	senders_forget(in, vehicle);
 	r = stream_forget_vehicle(in->stream, vehicle, PRUNE_STEP);
 	if (r == 0)
 		r = registry_removed_done(in->opt.registry, vehicle);
 	return r < 0 ? r : 1;
 }
 
-static int prune_windows(struct ingest *in)
+static int prune_windows(struct ingest *in, struct mono_time now)
 {
 	int64_t age = (int64_t)WINDOW_IDLE_DAYS * 24 * 3600 * NS_PER_S;
 	struct wall_time before = {.ns = timebase_wall(in->opt.tb).ns - age};
-	int n = stream_prune_windows(in->stream, before);
+	int n;
 
+	if (now.ns < in->windows_due.ns)
+		return 0;
+	in->windows_due.ns = now.ns + WINDOWS_EVERY_S * NS_PER_S;
+	n = stream_prune_windows(in->stream, before);
 	return n < 0 ? n : 0;
 }
 
@@ -382,8 +414,10 @@ bool ingest_maintain(struct ingest *in)
 	}
 	if (r >= 0) {
 		more |= r;
-		r = prune_windows(in);
+		r = prune_windows(in, now);
 	}
+	if (r == 0)
+		r = stream_trim_log(in->stream, LOG_BYTES_MAX);
 	if (r < 0) {
 		stream_rollback(in->stream);
 		ingest_storage_is(in, r);

@@ -103,6 +103,18 @@ static int rekey(struct ingest *in, struct sender *s, const struct registry_ids 
 	return r;
 }
 
+void senders_forget(struct ingest *in, int64_t vehicle)
+{
+	static const struct registry_ids none;
+
+	for (size_t i = 0; i < in->senders.cap; i++) {
+		struct sender *s = in->senders.slots[i].value;
+
+		if (s && s->device_key && s->vehicle_key == vehicle)
+			(void)!rekey(in, s, &none); /* can only fail for a device that is there */
+	}
+}
+
 struct sender *sender_get(struct ingest *in, const struct topic_up *t,
 			  const struct registry_ids *ids)
 {
@@ -164,6 +176,7 @@ static int new_lane(struct ingest *in, struct sender *s, uint64_t epoch, enum up
 		free_lane(l);
 		return r;
 	}
+	l->fresh = !l->window.through && !l->window.n;
 	l->next = s->lanes;
 	s->lanes = l;
 	s->n_lanes++;

@@ -110,7 +110,7 @@ static void add_to_bucket(struct history_bucket *b, double value, int64_t wall_n
 /* wall_ns of a bucket holds the time of its last value until the result is finished. */
 static void bucket_sample(struct history_result *res, int64_t wall_ns, double value)
 {
-	size_t i = (size_t)((wall_ns - res->from_ns) / res->bucket_ns);
+	size_t i = (size_t)((wall_ns - res->first_ns) / res->bucket_ns);
 
 	if (i >= res->n_buckets)
 		i = res->n_buckets - 1;
@@ -120,7 +120,7 @@ static void bucket_sample(struct history_result *res, int64_t wall_ns, double va
 static int start_buckets(struct query *q)
 {
 	struct history_result *res = q->res;
-	int64_t span = res->to_ns - res->from_ns;
+	int64_t span = res->last_ns - res->first_ns;
 	int64_t max = (int64_t)q->q->max_points;
 
 	/* Whole milliseconds, rounded up, so that there are at most max_points. */
@@ -133,10 +133,8 @@ static int start_buckets(struct query *q)
 		return -ENOMEM;
 	for (size_t i = 0; i < res->n_buckets; i++)
 		res->buckets[i].wall_ns = INT64_MIN;
-	for (size_t i = 0; i < res->n_points; i++)
-		bucket_sample(res, res->points[i].wall_ns,
-			      catalog_value(res->points[i].signal, res->points[i].raw));
 	res->n_points = 0;
+	q->batches = 0;
 	return 0;
 }
 
@@ -162,17 +160,18 @@ static int keep_point(struct query *q, int64_t wall_ns, uint64_t raw,
 static int take_sample(struct query *q, int64_t wall_ns, uint64_t raw,
 		       const struct catalog_signal *signal)
 {
-	q->res->samples++;
-	if (!q->res->buckets && q->res->n_points == q->q->max_points) {
-		int r = start_buckets(q);
+	struct history_result *res = q->res;
 
-		if (r < 0)
-			return r;
+	if (res->buckets) {
+		bucket_sample(res, wall_ns, catalog_value(signal, raw));
+		return 0;
 	}
-	if (!q->res->buckets)
-		return keep_point(q, wall_ns, raw, signal);
-	bucket_sample(q->res, wall_ns, catalog_value(signal, raw));
-	return 0;
+	if (!res->samples || wall_ns < res->first_ns)
+		res->first_ns = wall_ns;
+	if (!res->samples || wall_ns > res->last_ns)
+		res->last_ns = wall_ns;
+	/* Beyond max_points only the extent counts. */
+	return ++res->samples <= q->q->max_points ? keep_point(q, wall_ns, raw, signal) : 0;
 }
 
 static int take_column(void *ctx, const struct batch_column *col)
@@ -236,11 +235,11 @@ static int find_unit(struct history *h, const struct history_query *q, const cha
 	size_t n = live_catalogs(h->live, q->vehicle, cats);
 	bool found = false;
 
-	while (n-- > 0) {
+	for (size_t i = 0; i < n && !found; i++) {
 		uint32_t signal;
 
-		if (!found && catalog_find(cats[n], q->signal, &signal) == 0) {
-			*ret = cats[n]->signals[signal].unit;
+		if (catalog_find(cats[i], q->signal, &signal) == 0) {
+			*ret = cats[i]->signals[signal].unit;
 			found = true;
 		}
 	}
@@ -258,7 +257,7 @@ static int by_time(const void *a, const void *b)
 static void finish(struct history_result *res)
 {
 	for (size_t i = 0; i < res->n_buckets; i++)
-		res->buckets[i].wall_ns = res->from_ns + (int64_t)i * res->bucket_ns;
+		res->buckets[i].wall_ns = res->first_ns + (int64_t)i * res->bucket_ns;
 	if (res->n_points)
 		qsort(res->points, res->n_points, sizeof(*res->points), by_time);
 }
@@ -285,6 +284,26 @@ static int fill_range(struct stream_reader *r, const struct history_query *q,
 	return 0;
 }
 
+static int walk(struct stream_reader *reader, struct query *query)
+{
+	return stream_reader_range(reader, query->q->vehicle, query->res->from_ns,
+				   query->res->to_ns, take_row, query);
+}
+
+/* Twice through the data where it takes buckets: their length needs its extent. Decoding again
+ * costs time, keeping all of it would cost memory without a bound. */
+static int read_all(struct stream_reader *reader, struct query *query)
+{
+	int r = fill_range(reader, query->q, query->res);
+
+	if (r == 0)
+		r = walk(reader, query);
+	if (r != 0 || query->res->samples <= query->q->max_points)
+		return r;
+	r = start_buckets(query);
+	return r < 0 ? r : walk(reader, query);
+}
+
 static int run(struct history *h, const struct history_query *q, struct history_result *res)
 {
 	struct query query = {.h = h, .q = q, .res = res, .signal = CATALOG_NONE};
@@ -293,10 +312,10 @@ static int run(struct history *h, const struct history_query *q, struct history_
 
 	if (r < 0)
 		return r;
-	r = fill_range(reader, q, res);
+	r = stream_reader_begin(reader);
 	if (r == 0)
-		r = stream_reader_range(reader, q->vehicle, res->from_ns, res->to_ns, take_row,
-					&query);
+		r = read_all(reader, &query);
+	stream_reader_end(reader);
 	history_return(h, reader);
 	return r;
 }

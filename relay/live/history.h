@@ -1,7 +1,8 @@
 /* relay/live/history.h: the short history of one signal, decoded from the stored batches when it
  * is asked for.
  *
- * Up to max_points samples come as they are; more come as buckets of equal length. */
+ * Up to max_points samples come as they are; more come as buckets of equal length, from the first
+ * sample found to the last: a range much wider than the data costs no detail. */
 #pragma once
 
 #include "base/timebase.h"
@@ -34,7 +35,8 @@ struct history_bucket {
 };
 
 struct history_result {
-	int64_t from_ns, to_ns;
+	int64_t from_ns, to_ns;	   /* as asked for */
+	int64_t first_ns, last_ns; /* of the samples found, where there are any */
 	uint64_t samples;
 	const char *unit;
 	int64_t bucket_ns;	      /* 0: points, else buckets */

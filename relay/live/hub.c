@@ -10,9 +10,9 @@ struct hub_sub {
 	const struct hub_callbacks *cb;
 	void *ctx;
 	struct hub_event *queue[HUB_QUEUE];
-	size_t head, n;
+	size_t head, n, bytes;
 	uint64_t dropped; /* not yet told */
-	bool asleep, beat;
+	bool asleep, beat, ended;
 	struct hub_sub *next, **prev;
 };
 
@@ -87,12 +87,18 @@ int hub_subscribe(struct hub *h, int64_t vehicle, const struct hub_callbacks *cb
 	return 0;
 }
 
+static size_t event_bytes(const struct hub_event *e)
+{
+	return sizeof(*e) + e->n * sizeof(*e->v);
+}
+
 static struct hub_event *pop(struct hub_sub *s)
 {
 	struct hub_event *e = s->queue[s->head];
 
 	s->head = (s->head + 1) % HUB_QUEUE;
 	s->n--;
+	s->bytes -= event_bytes(e);
 	return e;
 }
 
@@ -122,7 +128,7 @@ static enum hub_what next_locked(struct hub_sub *s, struct hub_event **ret, uint
 		*ret = pop(s);
 		return HUB_EVENT;
 	}
-	if (s->hub->closed)
+	if (s->hub->closed || s->ended)
 		return HUB_CLOSED;
 	if (s->beat) {
 		s->beat = false;
@@ -160,12 +166,13 @@ static void wake(struct hub_sub *s)
 
 static void push(struct hub_sub *s, struct hub_event *e)
 {
-	if (s->n == HUB_QUEUE) {
+	while (s->n == HUB_QUEUE || (s->n > 0 && s->bytes + event_bytes(e) > HUB_QUEUE_BYTES)) {
 		unref(pop(s));
 		s->dropped++;
 		s->hub->stats.dropped++;
 	}
 	s->queue[(s->head + s->n++) % HUB_QUEUE] = e;
+	s->bytes += event_bytes(e);
 	e->refs++;
 	s->beat = false;
 	wake(s);
@@ -223,6 +230,18 @@ void hub_beat(struct hub *h)
 	for (struct hub_sub *s = h->subs; s; s = s->next) {
 		s->beat = true;
 		wake(s);
+	}
+	pthread_mutex_unlock(&h->lock);
+}
+
+void hub_end(struct hub *h, int64_t vehicle)
+{
+	pthread_mutex_lock(&h->lock);
+	for (struct hub_sub *s = h->subs; s; s = s->next) {
+		if (s->vehicle == vehicle) {
+			s->ended = true;
+			wake(s);
+		}
 	}
 	pthread_mutex_unlock(&h->lock);
 }

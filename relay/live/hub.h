@@ -19,14 +19,17 @@ struct hub_event {
 	struct live_value v[];
 };
 
-enum { HUB_QUEUE = 256 };
+enum {
+	HUB_QUEUE = 256,	   /* events that wait for one subscriber */
+	HUB_QUEUE_BYTES = 2 << 20, /* of them, at least one whatever its size */
+};
 
 enum hub_what {
 	HUB_EVENT,   /* *ret is an event: hub_release it */
 	HUB_DROPPED, /* *ret_dropped events were lost here */
 	HUB_BEAT,    /* nothing for a while: say that the line is alive */
-	HUB_CLOSED,
-	HUB_SLEEPS, /* nothing: sleep was called, wake will be */
+	HUB_CLOSED,  /* the hub, or the vehicle is gone */
+	HUB_SLEEPS,  /* nothing: sleep was called, wake will be */
 };
 
 struct hub_callbacks {
@@ -50,6 +53,8 @@ int hub_publish(struct hub *h, int64_t vehicle, const char *vehicle_id, const st
 		const struct live_value *v, size_t n) must_check;
 /* Wakes those that sleep, so that they say that the line is alive. */
 void hub_beat(struct hub *h);
+/* Ends the subscriptions to a vehicle, which was removed. */
+void hub_end(struct hub *h, int64_t vehicle);
 /* Ends all subscriptions and refuses new ones. */
 void hub_shutdown(struct hub *h);
 

@@ -315,12 +315,21 @@ void live_snapshot_free(struct live_snapshot *s)
 size_t live_catalogs(struct live *l, int64_t vehicle, const struct catalog *ret[LIVE_CATALOGS_MAX])
 {
 	const struct live_vehicle *v;
+	uint64_t used[LIVE_CATALOGS_MAX];
 	size_t n = 0;
 
 	pthread_mutex_lock(&l->lock);
 	v = find_vehicle(l, vehicle);
-	for (; v && n < v->n_slots; n++)
-		ret[n] = v->slot[n].cat;
+	for (; v && n < v->n_slots; n++) {
+		size_t i = n;
+
+		for (; i > 0 && used[i - 1] < v->slot[n].used; i--) {
+			used[i] = used[i - 1];
+			ret[i] = ret[i - 1];
+		}
+		used[i] = v->slot[n].used;
+		ret[i] = v->slot[n].cat;
+	}
 	pthread_mutex_unlock(&l->lock);
 	return n;
 }
@@ -370,6 +379,14 @@ int live_save(struct live *l, size_t max,
 		saved++;
 	}
 	return saved;
+}
+
+void live_unsave_all(struct live *l)
+{
+	for (size_t i = 0; i < l->vehicles.cap; i++) {
+		if (l->vehicles.slots[i].value)
+			mark_dirty(l, l->vehicles.slots[i].value);
+	}
 }
 
 size_t live_unsaved(const struct live *l)

@@ -55,7 +55,7 @@ struct live_snapshot {
 /* A copy, to be given to live_snapshot_free. 0, -ENOENT (nothing known), -ENOMEM. */
 int live_get(struct live *l, int64_t vehicle, struct live_snapshot *ret) must_check;
 void live_snapshot_free(struct live_snapshot *s); /* fits cleanup() */
-/* Catalogs a vehicle has sent with, without values. Returns how many. */
+/* Catalogs a vehicle has sent with, the one used last first. Returns how many. */
 size_t live_catalogs(struct live *l, int64_t vehicle, const struct catalog *ret[LIVE_CATALOGS_MAX]);
 
 /* Hands out blobs of at most max vehicles that changed since they were saved. put's error ends
@@ -63,6 +63,8 @@ size_t live_catalogs(struct live *l, int64_t vehicle, const struct catalog *ret[
 int live_save(struct live *l, size_t max,
 	      int (*put)(void *ctx, int64_t vehicle, const void *blob, size_t len),
 	      void *ctx) must_check;
+/* After a save that was rolled back. */
+void live_unsave_all(struct live *l);
 size_t live_unsaved(const struct live *l); /* vehicles; they are saved in the order they changed */
 /* Takes a blob back; catalogs come from reg. 0, -EBADMSG, -ENOMEM. A catalog that is not there any
  * more loses its values only. */

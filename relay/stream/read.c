@@ -143,9 +143,11 @@ int stream_each_wanted(struct stream *s, int (*cb)(void *ctx, uint64_t catalog),
 
 /* ---- readers ---- */
 
-enum reader_stmt { RD_DEVICE, RD_BOUNDS, RD_RANGE, RD_QUARANTINE, RD_STMTS };
+enum reader_stmt { RD_BEGIN, RD_END, RD_DEVICE, RD_BOUNDS, RD_RANGE, RD_QUARANTINE, RD_STMTS };
 
 static const char *const reader_sql[RD_STMTS] = {
+	[RD_BEGIN] = "BEGIN",
+	[RD_END] = "COMMIT",
 	[RD_DEVICE] = STREAM_DEVICE_SQL,
 	[RD_BOUNDS] = "SELECT min(first), max(last) FROM batch WHERE vehicle = ?",
 	[RD_RANGE] = "SELECT " STREAM_COLUMNS " FROM batch WHERE vehicle = ? AND last >= ? "
@@ -190,6 +192,18 @@ struct stream_reader *stream_reader_close(struct stream_reader *r)
 int stream_reader_device(struct stream_reader *r, int64_t device, struct stream_device *ret)
 {
 	return stream_read_device(r->st[RD_DEVICE], device, ret);
+}
+
+int stream_reader_begin(struct stream_reader *r)
+{
+	return db_run(r->st[RD_BEGIN]);
+}
+
+void stream_reader_end(struct stream_reader *r)
+{
+	/* Some errors have ended it. Ending what only read can not fail. */
+	if (!sqlite3_get_autocommit(r->db))
+		(void)!db_run(r->st[RD_END]);
 }
 
 int stream_reader_bounds(struct stream_reader *r, int64_t vehicle, int64_t *ret_first,

@@ -3,8 +3,13 @@
 #include "relay/embed.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
-enum { QUARANTINE_PAYLOAD_MAX = 4096, WINDOW_BLOB_MAX = WINDOW_RANGES_MAX * 20 };
+enum {
+	QUARANTINE_PAYLOAD_MAX = 4096,
+	WINDOW_BLOB_MAX = WINDOW_RANGES_MAX * 20,
+	BUSY_TIMEOUT_MS = 5000, /* as base/db.h has it */
+};
 
 const char *const stream_migrations[] = {relay_stream_schema_1};
 const size_t stream_n_migrations = array_len(stream_migrations);
@@ -45,6 +50,9 @@ static const char *const sql[ST_STMTS] = {
 	[ST_FORGET_DEVICES] = "DELETE FROM device_stats WHERE vehicle = ?",
 	[ST_FORGET_STATE] = "DELETE FROM state WHERE vehicle = ?",
 	[ST_PRUNE_WINDOWS] = "DELETE FROM window WHERE updated < ?",
+	[ST_LIMIT_WINDOWS] = "DELETE FROM window WHERE device = ?1 AND (epoch, class) NOT IN "
+			     "(SELECT epoch, class FROM window WHERE device = ?1 "
+			     "ORDER BY updated DESC LIMIT ?2)",
 	[ST_COUNT] = "SELECT count(*) FROM batch",
 	[ST_LAST_ID] = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'batch'",
 	[ST_PAGES] = "PRAGMA page_count",
@@ -83,6 +91,11 @@ int stream_open(struct stream **ret, const char *path, int64_t max_bytes, struct
 	s->last_id = one_number(s->st[ST_LAST_ID]);
 	*ret = s;
 	return 0;
+}
+
+int stream_set_max(struct stream *s, int64_t max_bytes)
+{
+	return db_set_max_bytes(s->db, max_bytes);
 }
 
 struct stream *stream_close(struct stream *s)
@@ -263,6 +276,35 @@ int stream_prune_windows(struct stream *s, struct wall_time before)
 	return e < 0 ? e : sqlite3_changes(s->db);
 }
 
+int stream_limit_windows(struct stream *s, int64_t device, size_t keep)
+{
+	int e = db_bind(s->st[ST_LIMIT_WINDOWS], "ii", device, (int64_t)keep);
+
+	return e < 0 ? e : db_run(s->st[ST_LIMIT_WINDOWS]);
+}
+
+static uint64_t log_bytes(const struct stream *s)
+{
+	struct stat st;
+
+	if (stat(sqlite3_filename_wal(sqlite3_db_filename(s->db, "main")), &st) < 0)
+		return 0;
+	return (uint64_t)st.st_size;
+}
+
+int stream_trim_log(struct stream *s, uint64_t max_bytes)
+{
+	int e;
+
+	if (log_bytes(s) <= max_bytes)
+		return 0;
+	sqlite3_busy_timeout(s->db, STREAM_TRIM_WAIT_MS);
+	e = db_errno(
+		sqlite3_wal_checkpoint_v2(s->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL));
+	sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
+	return e == -EBUSY ? 0 : e;
+}
+
 void stream_get_usage(struct stream *s, struct stream_usage *ret)
 {
 	uint64_t pages = (uint64_t)one_number(s->st[ST_PAGES]);
@@ -273,6 +315,7 @@ void stream_get_usage(struct stream *s, struct stream_usage *ret)
 		.rows = s->rows,
 		.used_bytes = (pages - (spare < pages ? spare : pages)) * size,
 		.file_bytes = pages * size,
+		.log_bytes = log_bytes(s),
 		.last_id = s->last_id,
 	};
 }

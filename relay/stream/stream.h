@@ -44,12 +44,15 @@ struct stream_usage {
 	uint64_t rows;
 	uint64_t used_bytes; /* pages in use */
 	uint64_t file_bytes;
+	uint64_t log_bytes; /* of the write-ahead log's file */
 	int64_t last_id;
 };
 
 /* max_bytes: the file never grows beyond (0: no limit). Returns 0 or -errno with err. */
 int stream_open(struct stream **ret, const char *path, int64_t max_bytes,
 		struct error *err) must_check;
+/* Changes max_bytes. A file that is larger already stays, but does not grow. */
+int stream_set_max(struct stream *s, int64_t max_bytes) must_check;
 struct stream *stream_close(struct stream *s); /* rolls back what is not committed */
 
 /* ---- the transaction. On any -errno the caller rolls back. ---- */
@@ -100,9 +103,16 @@ int stream_each_wanted(struct stream *s, int (*cb)(void *ctx, uint64_t catalog),
 int stream_prune(struct stream *s, struct wall_time before, size_t max_rows) must_check;
 /* Deletes up to max_rows rows of a vehicle, and in the end the rest of it. Returns how many. */
 int stream_forget_vehicle(struct stream *s, int64_t vehicle, size_t max_rows) must_check;
+/* Keeps the `keep` windows of a device that were added to last. Part of the transaction. */
+int stream_limit_windows(struct stream *s, int64_t device, size_t keep) must_check;
 /* Windows that nothing was added to since `before`. Returns how many it deleted. */
 int stream_prune_windows(struct stream *s, struct wall_time before) must_check;
 void stream_get_usage(struct stream *s, struct stream_usage *ret);
+/* Cuts back a write-ahead log beyond max_bytes: readers that overlap without end would let it grow
+ * without end. Waits up to STREAM_TRIM_WAIT_MS for those that read now; no transaction is open.
+ * Returns 0, also when they went on for longer, or -errno. */
+enum { STREAM_TRIM_WAIT_MS = 250 };
+int stream_trim_log(struct stream *s, uint64_t max_bytes) must_check;
 
 /* ---- readers: any thread, one at a time each ---- */
 
@@ -112,7 +122,10 @@ int stream_reader_open(struct stream_reader **ret, const char *path, struct erro
 struct stream_reader *stream_reader_close(struct stream_reader *r);
 int stream_reader_device(struct stream_reader *r, int64_t device,
 			 struct stream_device *ret) must_check;
-/* Bounds of what a vehicle's decoded batches cover; -ENOENT: none. */
+/* One view of the stream for all that is read until the end. */
+int stream_reader_begin(struct stream_reader *r) must_check;
+void stream_reader_end(struct stream_reader *r);
+/* Bounds of what a vehicle's stored batches cover, as they claim; -ENOENT: none. */
 int stream_reader_bounds(struct stream_reader *r, int64_t vehicle, int64_t *ret_first,
 			 int64_t *ret_last) must_check;
 /* A vehicle's decoded batches that touch [from, to], in the order of their ends. */

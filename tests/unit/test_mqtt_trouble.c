@@ -448,7 +448,7 @@ START_TEST(slow_reader_loses_nothing)
 	ck_assert_uint_eq(reader.n_messages, 0);
 	ck_assert(peer_wait(loop, reader.n_messages == N, 20000));
 	for (int i = 0; i < N; i++)
-		ck_assert_int_eq(atoi((char *)reader.messages[i].payload), i + 1);
+		ck_assert_int_eq(strtol((char *)reader.messages[i].payload, NULL, 10), i + 1);
 	mqtt_get_stats(reader.mqtt, &stats);
 	ck_assert_uint_gt(stats.queue_waits, 0);
 	ck_assert_uint_eq(stats.received, N);
@@ -475,7 +475,7 @@ START_TEST(tiny_queue_in_one_process)
 	publish_numbers(&writer, N);
 	ck_assert(peer_wait(loop, reader.n_messages == N, 10000));
 	for (int i = 0; i < N; i++)
-		ck_assert_int_eq(atoi((char *)reader.messages[i].payload), i);
+		ck_assert_int_eq(strtol((char *)reader.messages[i].payload, NULL, 10), i);
 	peer_stop(&writer);
 	peer_stop(&reader);
 	stop();

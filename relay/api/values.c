@@ -104,15 +104,18 @@ static int parse_rfc3339(const char *text, int64_t *ret_ns)
 {
 	struct tm tm = {0};
 	const char *s = is_date_time(text) ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
-	int64_t ns, offset_s;
+	int64_t ns, offset_s, whole;
 
-	if (!s || tm.tm_year < 70 || tm.tm_year > 361 || !is_day(&tm))
+	if (!s || tm.tm_year < 70 || !is_day(&tm))
 		return -EINVAL;
 	ns = parse_fraction(&s);
 	if (parse_offset(s, &offset_s) < 0)
 		return -EINVAL;
-	*ret_ns = ((int64_t)timegm(&tm) - offset_s) * NS_PER_S + ns;
-	return *ret_ns < 0 ? -EINVAL : 0;
+	if (__builtin_mul_overflow((int64_t)timegm(&tm) - offset_s, NS_PER_S, &whole) ||
+	    __builtin_add_overflow(whole, ns, &ns) || ns < 0)
+		return -EINVAL; /* nanoseconds reach to 2262 */
+	*ret_ns = ns;
+	return 0;
 }
 
 int parse_time(const char *text, int64_t *ret_ns)

@@ -6,10 +6,16 @@
 #include "relay/registry/registry.h"
 #include "relay/stream/stream.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { LIST_MAX = 1000, LIST_DEFAULT = 100, UUID_TEXT = 37 };
+enum {
+	NAME_CHARS_MAX = REGISTRY_NAME_MAX / 4,
+	LIST_MAX = 1000,
+	LIST_DEFAULT = 100,
+	UUID_TEXT = 37
+};
 
 /* ---- reading ---- */
 
@@ -237,6 +243,27 @@ static const char *take_devices(const json_t *v, struct new_vehicle *nv)
 	return NULL;
 }
 
+/* Characters of UTF-8, as JSON Schema's maxLength counts them. */
+static size_t count_chars(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text; text++)
+		n += (*text & 0xc0) != 0x80;
+	return n;
+}
+
+/* 7.0 is an integer in JSON Schema. */
+static const char *take_part(const json_t *v, uint16_t *part)
+{
+	double d = json_number_value(v);
+
+	if (!json_is_number(v) || !(d >= 0 && d <= UINT16_MAX) || d != floor(d))
+		return "part: must be an integer from 0 to 65535";
+	*part = (uint16_t)d;
+	return NULL;
+}
+
 static const char *take_field(const char *key, const json_t *v, struct new_vehicle *nv)
 {
 	if (strcmp(key, "id") == 0)
@@ -245,17 +272,12 @@ static const char *take_field(const char *key, const json_t *v, struct new_vehic
 		return take_devices(v, nv);
 	if (strcmp(key, "name") == 0) {
 		nv->name = json_string_value(v);
-		if (!nv->name || strlen(nv->name) > REGISTRY_NAME_MAX)
-			return "name: must be a text of at most 128 bytes";
+		if (!nv->name || count_chars(nv->name) > NAME_CHARS_MAX)
+			return "name: must be a text of at most 128 characters";
 		return NULL;
 	}
-	if (strcmp(key, "part") == 0) {
-		if (!json_is_integer(v) || json_integer_value(v) < 0 ||
-		    json_integer_value(v) > UINT16_MAX)
-			return "part: must be an integer from 0 to 65535";
-		nv->part = (uint16_t)json_integer_value(v);
-		return NULL;
-	}
+	if (strcmp(key, "part") == 0)
+		return take_part(v, &nv->part);
 	return "unknown field";
 }
 

@@ -11,7 +11,7 @@
 struct registry;
 
 enum {
-	REGISTRY_NAME_MAX = 128,   /* bytes of a label */
+	REGISTRY_NAME_MAX = 512,   /* bytes of a label */
 	REGISTRY_DEVICES_MAX = 64, /* of one vehicle */
 	REGISTRY_CATALOGS_MAX = 1024,
 	REGISTRY_VEHICLES_MAX = 50000,

@@ -117,7 +117,14 @@ START_TEST(test_times)
 					  "2026-03-01T12:00:00+2:00",
 					  "1960-01-01T00:00:00Z",
 					  "99999999999999999999",
-					  "2026-03-01T12:00:00Zx"};
+					  "2026-03-01T12:00:00Zx",
+					  "2026-3-01T12:00:00Z",
+					  "2026-02-29T12:00:00Z",
+					  "2026-03-01T12:00:00.Z",
+					  " 2026-03-01T12:00:00Z",
+					  " 5",
+					  "+5",
+					  "-"};
 	int64_t ns;
 
 	ck_assert_int_eq(parse_time("1500", &ns), 0);
@@ -128,6 +135,27 @@ START_TEST(test_times)
 	ck_assert_int_eq(ns, 0);
 	for (size_t i = 0; i < array_len(bad); i++)
 		ck_assert_msg(parse_time(bad[i], &ns) == -EINVAL, "%s", bad[i]);
+}
+END_TEST
+
+static void check_time(int64_t ns, const char *text)
+{
+	json_t *t = json_time(ns);
+	int64_t back;
+
+	ck_assert_str_eq(json_string_value(t), text);
+	ck_assert_int_eq(parse_time(text, &back), 0);
+	ck_assert_int_eq(back, ns);
+	json_decref(t);
+}
+
+START_TEST(test_times_lose_nothing)
+{
+	check_time(0, "1970-01-01T00:00:00.000Z");
+	check_time(1700000000 * NS_PER_S + 25 * NS_PER_MS, "2023-11-14T22:13:20.025Z");
+	check_time(1700000000 * NS_PER_S + 25 * NS_PER_MS + 7000, "2023-11-14T22:13:20.025007Z");
+	check_time(1700000000 * NS_PER_S + 1, "2023-11-14T22:13:20.000000001Z");
+	check_time(INT64_MAX, "2262-04-11T23:47:16.854775807Z");
 }
 END_TEST
 
@@ -153,6 +181,7 @@ int main(void)
 	tcase_add_test(t, test_openapi_is_true);
 	tcase_add_test(t, test_openapi_refs);
 	tcase_add_test(t, test_times);
+	tcase_add_test(t, test_times_lose_nothing);
 	tcase_add_test(t, test_integers_stay_exact);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

@@ -468,6 +468,86 @@ START_TEST(test_history_buckets)
 }
 END_TEST
 
+/* The range asked for is a million times as wide as the data. */
+START_TEST(test_history_of_a_wide_range)
+{
+	struct bench b;
+	struct history_query q = {.vehicle = 1,
+				  .signal = "can0.M.A",
+				  .max_points = 10,
+				  .has_from = true,
+				  .has_to = true,
+				  .to_ns = 1000000 * NS_PER_S};
+	struct history_result r;
+	uint64_t count = 0;
+
+	open_history(&b);
+	ck_assert_int_eq(history_query(b.history, &q, &r), 0);
+	ck_assert_int_eq(r.from_ns, 0);
+	ck_assert_int_eq(r.to_ns, q.to_ns);
+	ck_assert_int_eq(r.first_ns, 100000 * NS_PER_MS);
+	ck_assert_int_eq(r.last_ns, 100999 * NS_PER_MS);
+	ck_assert_uint_eq(r.n_buckets, 10);
+	for (size_t i = 0; i < r.n_buckets; i++) {
+		ck_assert_uint_ge(r.buckets[i].count, 90);
+		count += r.buckets[i].count;
+	}
+	ck_assert_uint_eq(count, 1000);
+	history_result_free(&r);
+	close_history(&b);
+}
+END_TEST
+
+START_TEST(test_unit_of_the_catalog_used_last)
+{
+	struct live *l;
+	struct catalog *other = make_catalog("N");
+	const struct catalog *got[LIVE_CATALOGS_MAX];
+	struct live_value v = {0, 1, 1};
+
+	ck_assert_int_eq(live_new(&l), 0);
+	ck_assert_int_eq(live_apply(l, 1, cat, &v, 1, (struct wall_time){1}), 0);
+	ck_assert_int_eq(live_apply(l, 1, other, &v, 1, (struct wall_time){1}), 0);
+	ck_assert_uint_eq(live_catalogs(l, 1, got), 2);
+	ck_assert_ptr_eq(got[0], other);
+	ck_assert_int_eq(live_apply(l, 1, cat, &v, 1, (struct wall_time){1}), 0);
+	ck_assert_uint_eq(live_catalogs(l, 1, got), 2);
+	ck_assert_ptr_eq(got[0], cat);
+	live_free(l);
+	catalog_free(other);
+}
+END_TEST
+
+/* Readers hold the log open; once they are through it is cut back. */
+START_TEST(test_log_is_cut_back)
+{
+	struct stream *s = open_stream(0);
+	struct stream_reader *r;
+	struct stream_usage u;
+	uint64_t rows;
+
+	ck_assert_int_eq(append(s, 1, 1, 1000, 1, 10), 0);
+	ck_assert_int_eq(stream_commit(s), 0);
+	ck_assert_int_eq(stream_reader_open(&r, path_of("stream.db"), NULL), 0);
+	ck_assert_int_eq(stream_reader_begin(r), 0);
+	ck_assert_int_eq(stream_reader_quarantine(r, &rows), 0); /* now it has its view */
+	for (uint64_t seq = 2; seq < 50; seq++) {
+		ck_assert_int_eq(append(s, 1, seq, 1000, seq, 100), 0);
+		ck_assert_int_eq(stream_commit(s), 0);
+	}
+	ck_assert_int_eq(stream_trim_log(s, 4096), 0); /* gives up, without an error */
+	stream_get_usage(s, &u);
+	ck_assert_uint_gt(u.log_bytes, 48 * 4096);
+	stream_reader_end(r);
+	ck_assert_int_eq(stream_trim_log(s, 4096), 0);
+	stream_get_usage(s, &u);
+	ck_assert_uint_eq(u.log_bytes, 0);
+	ck_assert_uint_eq(u.rows, 49);
+	stream_reader_close(r);
+	stream_close(s);
+}
+END_TEST
+
 /* ---- hub ---- */
 
 static int sleeps, wakes;
@@ -520,6 +600,40 @@ START_TEST(test_slow_listener_is_told)
 }
 END_TEST
 
+START_TEST(test_listener_is_bounded_in_bytes_and_ends_with_its_vehicle)
+{
+	static const struct hub_callbacks cb = {note_sleep, note_wake};
+	enum { LARGE = HUB_QUEUE_BYTES / sizeof(struct live_value) / 4 };
+	struct live_value *v = calloc(LARGE, sizeof(*v));
+	struct hub *h;
+	struct hub_sub *s, *all;
+	struct hub_event *e = NULL;
+	uint64_t dropped = 0;
+
+	sleeps = wakes = 0;
+	ck_assert_int_eq(hub_new(&h, 2), 0);
+	ck_assert_int_eq(hub_subscribe(h, 1, &cb, NULL, &s), 0);
+	ck_assert_int_eq(hub_subscribe(h, 0, &cb, NULL, &all), 0);
+	for (int i = 0; i < 10; i++)
+		ck_assert_int_eq(hub_publish(h, 1, "v1", cat, v, LARGE), 0);
+	ck_assert_int_eq(hub_next(s, &e, &dropped), HUB_DROPPED);
+	ck_assert_uint_eq(dropped, 7);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(hub_next(s, &e, &dropped), HUB_EVENT);
+		hub_release(h, e);
+	}
+	ck_assert_int_eq(hub_next(s, &e, &dropped), HUB_SLEEPS);
+	hub_end(h, 1);
+	ck_assert_int_eq(wakes, 1);
+	ck_assert_int_eq(hub_next(s, &e, &dropped), HUB_CLOSED);
+	ck_assert_int_eq(hub_next(all, &e, &dropped), HUB_DROPPED); /* goes on */
+	hub_unsubscribe(s);
+	hub_unsubscribe(all);
+	hub_free(h);
+	free(v);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("relay_store");
@@ -536,6 +650,10 @@ int main(void)
 	tcase_add_test(t, test_not_a_database);
 	tcase_add_test(t, test_live_state);
 	tcase_add_test(t, test_slow_listener_is_told);
+	tcase_add_test(t, test_listener_is_bounded_in_bytes_and_ends_with_its_vehicle);
+	tcase_add_test(t, test_log_is_cut_back);
+	tcase_add_test(t, test_unit_of_the_catalog_used_last);
+	tcase_add_test(t, test_history_of_a_wide_range);
 	tcase_add_test(t, test_history_exact);
 	tcase_add_test(t, test_history_buckets);
 	suite_add_tcase(s, t);

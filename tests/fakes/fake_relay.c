@@ -144,6 +144,8 @@ static void take(struct fake_relay *f, const struct topic_up *t, const struct en
 	int code = f->judge ? f->judge(f->ctx, t, e) : 0;
 	int64_t n;
 
+	if (code == FAKE_RELAY_LOSE)
+		return;
 	if (code) {
 		answer(f, t, e->seq, s, code);
 		return;

@@ -7,6 +7,7 @@
 #include "proto/receipt.h"
 
 enum { FAKE_RELAY_SEQ_MAX = 65536, FAKE_RELAY_EPOCHS_MAX = 4 };
+enum { FAKE_RELAY_LOSE = -1 }; /* as if the broker had lost it */
 
 struct fake_relay_stream {
 	uint64_t epoch; /* 0: unused */
@@ -23,7 +24,7 @@ struct fake_relay {
 	struct loop *loop;
 	const struct catalog *cat; /* NULL: batches are counted, not decoded */
 	bool mute;		   /* takes batches, sends no receipt */
-	/* 0: accept, else a nack's code. NULL: accept all. */
+	/* 0: accept, FAKE_RELAY_LOSE, else a nack's code. NULL: accept all. */
 	int (*judge)(void *ctx, const struct topic_up *t, const struct envelope *e);
 	uint32_t retry_after_s;
 	/* Each column of a batch that was not seen before. */

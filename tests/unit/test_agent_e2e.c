@@ -466,12 +466,63 @@ START_TEST(broker_is_killed)
 	start_relay();
 	pid = start_agent();
 	relay.mute = true;
-	ck_assert(turn_until(relay.batches >= 10, WAIT_MS));
+	ck_assert(turn_until(relay.batches >= 5, WAIT_MS));
 	broker_stop(broker, SIGKILL);
 	ck_assert(turn_until(!relay.subscribed, WAIT_MS));
 	relay.mute = false;
 	ck_assert_int_eq(broker_restart(broker), 0);
 	ck_assert_int_eq(wait_agent(pid, WAIT_MS), 0);
+	check_sums();
+	stop_relay();
+}
+END_TEST
+
+/* Nobody listens, and the broker says nothing of it. When a relay comes it gets all within seconds,
+ * not after the receipt timeout; and meanwhile not everything was sent again and again. */
+START_TEST(relay_comes_late)
+{
+	uint64_t before;
+	pid_t pid;
+
+	write_replay_config("[agent]\nexit_when_drained=true\n[batch]\nmax_samples=1000\n"
+			    "[publish]\nreceipt_timeout_s=16\n");
+	ck_assert_int_eq(loop_new(&loop, timebase_system()), 0);
+	pid = start_agent();
+	ck_assert(turn_until(status_counter("batches_resent") == 1, WAIT_MS)); /* after 4 s */
+	before = status_counter("batches_published");
+	ck_assert_uint_le(before, 10);
+	loop = loop_free(loop);
+	start_relay();
+	ck_assert_int_eq(wait_agent(pid, 15000), 0); /* the next question comes after 8 s */
+	check_sums();
+	stop_relay();
+}
+END_TEST
+
+static bool lost;
+
+static int lose_one(void *ctx, const struct topic_up *t, const struct envelope *e)
+{
+	(void)ctx;
+	if (lost || t->class != CLASS_BULK || e->seq != 4)
+		return 0;
+	lost = true;
+	return FAKE_RELAY_LOSE;
+}
+
+/* One batch is lost on the way, others are not: it does not wait for the receipt timeout. */
+START_TEST(lost_one_is_sent_again_soon)
+{
+	pid_t pid;
+
+	write_replay_config("[agent]\nexit_when_drained=true\n[batch]\nmax_samples=1000\n"
+			    "[publish]\nreceipt_timeout_s=3600\n");
+	start_relay();
+	lost = false;
+	relay.judge = lose_one;
+	pid = start_agent();
+	ck_assert_int_eq(wait_agent(pid, WAIT_MS), 0);
+	ck_assert(lost);
 	check_sums();
 	stop_relay();
 }
@@ -559,6 +610,8 @@ int main(void)
 	tcase_add_test(tc, stored_while_offline);
 	tcase_add_test(tc, killed_in_the_middle);
 	tcase_add_test(tc, broker_is_killed);
+	tcase_add_test(tc, relay_comes_late);
+	tcase_add_test(tc, lost_one_is_sent_again_soon);
 	tcase_add_test(tc, data_dir_is_exclusive);
 	tcase_add_test(tc, reload_takes_rules);
 	suite_add_tcase(s, tc);

@@ -55,6 +55,18 @@ START_TEST(sent_again_after_the_timeout_doubling)
 }
 END_TEST
 
+/* Most tests are about a relay that has answered before. */
+static void hear(void)
+{
+	flight_heard(w, now);
+}
+
+static void sent_and_with_broker(enum uplink_class class, uint64_t seq)
+{
+	flight_sent(w, class, seq, 1, now);
+	flight_puback(w, class, seq, 0, now);
+}
+
 START_TEST(a_receipt_ends_it)
 {
 	for (uint64_t seq = 1; seq <= 5; seq++)
@@ -72,6 +84,7 @@ END_TEST
 
 START_TEST(bounded_by_rows_with_a_part_for_the_urgent)
 {
+	hear();
 	for (uint64_t seq = 1; seq <= 6; seq++) {
 		ck_assert(flight_admits(w, CLASS_BULK));
 		flight_sent(w, CLASS_BULK, seq, 1, now);
@@ -116,10 +129,158 @@ START_TEST(puback_that_accepts_waits_for_the_receipt)
 {
 	flight_sent(w, CLASS_BULK, 1, 10, now);
 	flight_puback(w, CLASS_BULK, 1, 0, now);
-	advance_s(29);
+	flight_sent(w, CLASS_BULK, 2, 10, now);
+	flight_puback(w, CLASS_BULK, 2, 0, now);
+	hear(); /* of something else */
+	advance_s(7);
 	ck_assert(nothing_due());
-	advance_s(8);
+}
+END_TEST
+
+/* A quarter of the timeout (and jitter) after the first question, then half of it. */
+START_TEST(silence_asks_with_one_row)
+{
+	struct mono_time due;
+
+	for (uint64_t seq = 1; seq <= 2; seq++)
+		sent_and_with_broker(CLASS_BULK, seq);
+	sent_and_with_broker(CLASS_LIVE, 9);
+	ck_assert(flight_next_due(w, &due));
+	ck_assert_int_lt(due.ns, now.ns + 10 * NS_PER_S);
+	advance_s(7);
+	ck_assert(nothing_due());
+	advance_s(3);
+	ck_assert(is_due(CLASS_LIVE, 9));
+	sent_and_with_broker(CLASS_LIVE, 9);
+	ck_assert(nothing_due());
+	for (int i = 0; i < 100; i++) { /* however long it takes: no other row, no other pace */
+		advance_s(14);
+		ck_assert(nothing_due());
+		ck_assert(flight_next_due(w, &due));
+		ck_assert_int_gt(due.ns, now.ns);
+		advance_s(5);
+		ck_assert(is_due(CLASS_LIVE, 9));
+		sent_and_with_broker(CLASS_LIVE, 9);
+		ck_assert(nothing_due());
+	}
+}
+END_TEST
+
+START_TEST(the_end_of_a_silence_sends_the_rest)
+{
+	for (uint64_t seq = 1; seq <= 2; seq++)
+		sent_and_with_broker(CLASS_BULK, seq);
+	advance_s(10);
 	ck_assert(is_due(CLASS_BULK, 1));
+	sent_and_with_broker(CLASS_BULK, 1);
+	ck_assert_uint_eq(flight_acked(w, CLASS_BULK, 1, 1), 1);
+	flight_heard(w, now);
+	ck_assert(nothing_due()); /* its receipt may be on the way */
+	advance_s(2);
+	ck_assert(is_due(CLASS_BULK, 2));
+}
+END_TEST
+
+/* What the broker has not even taken is under way still. */
+START_TEST(no_probe_before_the_puback)
+{
+	flight_sent(w, CLASS_BULK, 1, 1, now);
+	advance_s(25);
+	ck_assert(nothing_due());
+	flight_puback(w, CLASS_BULK, 1, 0, now);
+	ck_assert(is_due(CLASS_BULK, 1));
+}
+END_TEST
+
+/* After an hour without traffic the clock of the silence begins with the next row. */
+START_TEST(idle_is_no_silence)
+{
+	hear();
+	advance_s(3600);
+	sent_and_with_broker(CLASS_BULK, 1);
+	ck_assert(nothing_due());
+	flight_nack(w, CLASS_BULK, 1, 3000, now);
+	hear();
+	advance_s(1000);
+	sent_and_with_broker(CLASS_BULK, 2);
+	ck_assert(nothing_due());
+}
+END_TEST
+
+START_TEST(little_is_sent_before_the_first_receipt)
+{
+	ck_assert(flight_admits(w, CLASS_BULK));
+	flight_sent(w, CLASS_BULK, 1, 1, now);
+	flight_sent(w, CLASS_BULK, 2, 1, now);
+	ck_assert(!flight_admits(w, CLASS_BULK));
+	ck_assert(flight_admits(w, CLASS_EVENT));
+	flight_sent(w, CLASS_EVENT, 1, 1, now);
+	flight_sent(w, CLASS_EVENT, 2, 1, now);
+	ck_assert(!flight_admits(w, CLASS_EVENT));
+	ck_assert_uint_eq(flight_acked(w, CLASS_EVENT, 1, 2), 2);
+	flight_heard(w, now);
+	ck_assert(flight_admits(w, CLASS_BULK));
+	flight_reset(w);
+	flight_sent(w, CLASS_BULK, 1, 1, now);
+	flight_sent(w, CLASS_BULK, 2, 1, now);
+	ck_assert(!flight_admits(w, CLASS_BULK));
+}
+END_TEST
+
+/* One that was passed by a later one was lost: again at once, but not for ever. */
+START_TEST(overtaken_is_sent_again_soon)
+{
+	uint64_t next = 10;
+
+	hear();
+	sent_and_with_broker(CLASS_BULK, 1);
+	for (int i = 0; i < 3; i++) {
+		sent_and_with_broker(CLASS_BULK, next);
+		ck_assert_uint_eq(flight_acked(w, CLASS_BULK, next, next), 1);
+		hear();
+		next++;
+		ck_assert(nothing_due());
+		advance_s(2);
+		ck_assert(is_due(CLASS_BULK, 1));
+		sent_and_with_broker(CLASS_BULK, 1);
+	}
+	sent_and_with_broker(CLASS_BULK, next);
+	ck_assert_uint_eq(flight_acked(w, CLASS_BULK, next, next), 1);
+	hear();
+	advance_s(2);
+	ck_assert(nothing_due());
+}
+END_TEST
+
+/* The receipt of one that was sent twice may be for its first copy: it proves nothing about what
+ * was sent between the two. */
+START_TEST(receipt_of_a_repeat_proves_little)
+{
+	hear();
+	sent_and_with_broker(CLASS_EVENT, 1);
+	sent_and_with_broker(CLASS_BULK, 1);
+	flight_nack(w, CLASS_EVENT, 1, 1, now);
+	hear();
+	advance_s(2);
+	ck_assert(is_due(CLASS_EVENT, 1));
+	sent_and_with_broker(CLASS_EVENT, 1);
+	ck_assert_uint_eq(flight_acked(w, CLASS_EVENT, 1, 1), 1);
+	hear();
+	advance_s(2);
+	ck_assert(nothing_due());
+}
+END_TEST
+
+/* The quota drops rows; that is no receipt. */
+START_TEST(removal_is_no_answer)
+{
+	hear();
+	sent_and_with_broker(CLASS_BULK, 1);
+	sent_and_with_broker(CLASS_BULK, 2);
+	ck_assert_uint_eq(flight_remove(w, CLASS_BULK, 2, 2), 1);
+	hear();
+	advance_s(2);
+	ck_assert(nothing_due());
 }
 END_TEST
 
@@ -188,6 +349,14 @@ int main(void)
 	tcase_add_test(tc, bounded_by_bytes_but_never_stuck);
 	tcase_add_test(tc, puback_that_refuses_defers);
 	tcase_add_test(tc, puback_that_accepts_waits_for_the_receipt);
+	tcase_add_test(tc, silence_asks_with_one_row);
+	tcase_add_test(tc, the_end_of_a_silence_sends_the_rest);
+	tcase_add_test(tc, no_probe_before_the_puback);
+	tcase_add_test(tc, idle_is_no_silence);
+	tcase_add_test(tc, little_is_sent_before_the_first_receipt);
+	tcase_add_test(tc, overtaken_is_sent_again_soon);
+	tcase_add_test(tc, receipt_of_a_repeat_proves_little);
+	tcase_add_test(tc, removal_is_no_answer);
 	tcase_add_test(tc, nack_waits_as_asked_then_longer);
 	tcase_add_test(tc, urgent_is_due_first);
 	tcase_add_test(tc, a_new_connection_starts_over);

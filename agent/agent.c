@@ -19,7 +19,6 @@
 
 enum {
 	PATH_BYTES = 1200,
-	SOURCES_MAX = 16,
 	STATUS_PERIOD_S = 1,
 	STOP_WAIT_MS = 700, /* for a disk that refuses; MQTT has up to 1 s more; 2 s in all */
 	MQTT_QUEUE_BYTES = 256 << 10,
@@ -39,7 +38,7 @@ struct agent {
 	struct loop *loop;
 	struct loop_signal signals;
 	struct loop_wake room;	    /* a builder is free */
-	struct loop_wake back_said; /* drained, or corrupt */
+	struct loop_wake back_said; /* drained, or failed */
 	struct loop_timer batch_timer;
 	struct loop_timer status_timer;
 	struct catalog *cat;
@@ -49,12 +48,12 @@ struct agent {
 	struct uplink *uplink;
 	struct clock_pair clock;
 	struct source_env env;
-	struct source *sources[SOURCES_MAX];
+	struct source *sources[CONFIG_SOURCES_MAX];
 	size_t n_sources, n_active;
 
 	const char *state;
 	int exit_code;
-	_Atomic bool drained, corrupt;
+	_Atomic bool drained, failed;
 };
 
 /* ---- status ---- */
@@ -165,11 +164,11 @@ static void back_drained(void *ctx)
 	loop_wake_post(&a->back_said);
 }
 
-static void back_corrupt(void *ctx)
+static void back_failed(void *ctx)
 {
 	struct agent *a = ctx;
 
-	atomic_store(&a->corrupt, true);
+	atomic_store(&a->failed, true);
 	loop_wake_post(&a->back_said);
 }
 
@@ -177,8 +176,7 @@ static void on_back_said(struct loop_wake *w)
 {
 	struct agent *a = w->ctx;
 
-	if (atomic_load(&a->corrupt)) {
-		log_error("outbox_corrupt", "what=restart to set it aside and begin a new one");
+	if (atomic_load(&a->failed)) {
 		a->exit_code = AGENT_EXIT_FAILED;
 		loop_stop(a->loop);
 	} else if (atomic_load(&a->drained) &&
@@ -275,6 +273,12 @@ static void on_signal(struct loop_signal *s, int signo)
 
 /* ---- building ---- */
 
+static int fail_with(struct error *err, const char *path, int error)
+{
+	error_set(err, "data_dir: %s: %s", path, strerror(error));
+	return -error;
+}
+
 static int open_data_dir(struct agent *a, struct error *err)
 {
 	const char *dir = conf_string(a->conf, "agent", NULL, "data_dir");
@@ -285,20 +289,17 @@ static int open_data_dir(struct agent *a, struct error *err)
 		error_set(err, "data_dir: path too long");
 		return -ENAMETOOLONG;
 	}
-	if (mkdir(dir, 0750) < 0 && errno != EEXIST) {
-		error_set(err, "data_dir %s: %s", dir, strerror(errno));
-		return -errno;
-	}
+	if (mkdir(dir, 0750) < 0 && errno != EEXIST)
+		return fail_with(err, dir, errno);
 	a->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-	if (a->lock_fd < 0) {
-		error_set(err, "%s: %s", path, strerror(errno));
-		return -errno;
-	}
-	if (flock(a->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		error_set(err, "data_dir %s is in use by another agent", dir);
-		return -EBUSY;
-	}
-	return 0;
+	if (a->lock_fd < 0)
+		return fail_with(err, path, errno);
+	if (flock(a->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno != EWOULDBLOCK)
+		return fail_with(err, path, errno);
+	error_set(err, "data_dir %s is in use by another agent", dir);
+	return -EBUSY;
 }
 
 static int make_loop(struct agent *a, struct error *err)
@@ -417,7 +418,7 @@ static struct mqtt_options mqtt_options_of(const struct conf *c)
 static int make_uplink(struct agent *a, struct error *err)
 {
 	const struct conf *c = a->conf;
-	struct uplink_handlers on = {back_room, back_drained, back_corrupt, a};
+	struct uplink_handlers on = {back_room, back_drained, back_failed, a};
 	char path[PATH_BYTES];
 	struct uplink_options opt = {
 		.outbox_path = path,
@@ -458,10 +459,6 @@ static int make_sources(struct agent *a, struct error *err)
 	while ((label = conf_label(a->conf, "source", a->n_sources)) != NULL) {
 		int r;
 
-		if (a->n_sources == SOURCES_MAX) {
-			error_set(err, "%s: more than %d sources", a->path, SOURCES_MAX);
-			return -E2BIG;
-		}
 		r = config_source(&a->sources[a->n_sources], a->conf, a->path, label, &a->env, err);
 		if (r < 0)
 			return r;

@@ -2,10 +2,13 @@
 #include "agent/config/config.h"
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EXIT_USAGE = 2, OPT_PRINT = 256, OPT_CHECK, OPT_VERSION };
 
@@ -77,6 +80,21 @@ static int parse_options(int argc, char **argv, struct options *ret)
 	return -1;
 }
 
+/* Whoever started us may have closed them; no file of ours must get the number of one, or the log
+ * would be written into it. */
+static void open_standard_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		(void)close(fd);
+	/* A reader of the log that goes away is no reason to stop. */
+	(void)signal(SIGPIPE, SIG_IGN);
+}
+
 static int fail(int code, const struct error *err)
 {
 	fprintf(stderr, "towline-agent: %s\n", err->text);
@@ -94,6 +112,8 @@ static int check_config(const struct conf *c, const char *path)
 	if (r < 0)
 		return fail(EXIT_USAGE, &err);
 	r = config_collect(&col, c, path, cat, &err);
+	if (r == 0)
+		r = config_check_buses(c, path, cat, &err);
 	if (r == 0)
 		printf("%s: fine, %zu of %zu signals\n", path, collect_wanted_count(col),
 		       cat->n_signals);
@@ -131,8 +151,10 @@ int main(int argc, char **argv)
 	struct options opt = {0};
 	struct error err = {"out of memory"};
 	struct conf *c;
-	int code = parse_options(argc, argv, &opt);
+	int code;
 
+	open_standard_files();
+	code = parse_options(argc, argv, &opt);
 	if (code >= 0)
 		return code;
 	tune_heap();

@@ -34,7 +34,7 @@ static int check_replay(const struct conf *c, const char *path, const char *labe
 
 	if (replay_parse_speed(conf_string(c, "source", label, "speed"), &speed) < 0)
 		return fail(err, c, path, "source", label, "speed",
-			    "'max', or a number above 0 up to 100000");
+			    "'max', or a number from 0.001 to 100000");
 	if (!*conf_string(c, "source", label, "path"))
 		return fail(err, c, path, "source", label, "path", "a replay needs one");
 	return 0;
@@ -61,6 +61,10 @@ static int check(const struct conf *c, const char *path, struct error *err)
 		r = fail(err, c, path, "mqtt", NULL, "backoff_min_ms", "above backoff_max_ms");
 	for (size_t i = 0; r == 0 && conf_label(c, "source", i); i++)
 		r = check_source(c, path, conf_label(c, "source", i), err);
+	if (r == 0 && conf_label(c, "source", CONFIG_SOURCES_MAX)) {
+		error_set(err, "%s: more than %d [source NAME] sections", path, CONFIG_SOURCES_MAX);
+		r = -EINVAL;
+	}
 	if (r == 0 && !conf_label(c, "collect", 0)) {
 		error_set(err, "%s: no [collect NAME] section: nothing would be collected", path);
 		r = -EINVAL;
@@ -177,12 +181,35 @@ static int make_replay(struct source **ret, const struct conf *c, const char *la
 	return r < 0 ? r : replay_new(ret, env, label, &opt, err);
 }
 
+static const char *bus_of(const struct conf *c, const char *label)
+{
+	const char *bus = conf_string(c, "source", label, "bus");
+
+	return *bus ? bus : conf_string(c, "source", label, "interface");
+}
+
+int config_check_buses(const struct conf *c, const char *path, const struct catalog *cat,
+		       struct error *err)
+{
+	const char *label;
+
+	for (size_t i = 0; (label = conf_label(c, "source", i)) != NULL; i++) {
+		const char *key = *conf_string(c, "source", label, "bus") ? "bus" : "interface";
+
+		if (conf_enum(c, "source", label, "type") == SOURCE_SOCKETCAN &&
+		    source_bus(cat, bus_of(c, label)) == FRAME_BUS_NONE)
+			return fail(err, c, path, "source", label, key, "no bus of the catalog");
+	}
+	return 0;
+}
+
 static int make_socketcan(struct source **ret, const struct conf *c, const char *label,
 			  const struct source_env *env, struct error *err)
 {
-	const char *interface = conf_string(c, "source", label, "interface");
-	const char *bus = conf_string(c, "source", label, "bus");
-	struct socketcan_options opt = {.interface = interface, .bus = *bus ? bus : interface};
+	struct socketcan_options opt = {
+		.interface = conf_string(c, "source", label, "interface"),
+		.bus = bus_of(c, label),
+	};
 
 	return socketcan_new(ret, env, label, &opt, err);
 }

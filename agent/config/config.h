@@ -5,6 +5,8 @@
 #include "agent/source/source.h"
 #include "base/conf.h"
 
+enum { CONFIG_SOURCES_MAX = 16 };
+
 /* Every section and key with type, default, bounds and help. */
 const struct conf_table *config_table(void);
 
@@ -16,8 +18,13 @@ int config_load(struct conf **ret, const char *path, struct error *err) must_che
 int config_collect(struct collect **ret, const struct conf *c, const char *path,
 		   const struct catalog *cat, struct error *err) must_check;
 
+/* That the catalog has the bus of each socketcan source. Errors name path:line. */
+int config_check_buses(const struct conf *c, const char *path, const struct catalog *cat,
+		       struct error *err) must_check;
+
 /* Whether some source keeps the times of its log. */
 bool config_keeps_times(const struct conf *c);
+
 /* Makes the source of a section. Errors name path:line. */
 int config_source(struct source **ret, const struct conf *c, const char *path, const char *label,
 		  const struct source_env *env, struct error *err) must_check;

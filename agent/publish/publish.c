@@ -80,14 +80,21 @@ static int hand_to_mqtt(struct publish *p, const struct store_row *row)
 				     });
 }
 
+/* Nothing but a damaged outbox is beyond another try. */
+static void report_store(struct publish *p, const char *event, enum uplink_class class, int r)
+{
+	log_error(event, "class=%s what=%s", class_name(class), strerror(-r));
+	if (r == -EBADMSG)
+		p->opt.corrupt(p->opt.ctx);
+}
+
 static void set_aside(struct publish *p, enum uplink_class class, uint64_t seq, int code)
 {
 	struct store_count count;
 	int r = store_quarantine(p->store, class, seq, code, &count);
 
 	if (r < 0) {
-		log_error("quarantine_failed", "class=%s seq=%" PRIu64 " what=%s",
-			  class_name(class), seq, strerror(-r));
+		report_store(p, "quarantine_failed", class, r);
 		return;
 	}
 	flight_remove(p->flight, class, seq, seq);
@@ -201,6 +208,8 @@ static void pump(struct publish *p)
 		buf_free(&p->envelope);
 	if (r < 0 && r != -EAGAIN && r != -ENOTCONN)
 		log_error("publish_failed", "what=%s retry_ms=%d", strerror(-r), RETRY_MS);
+	if (r == -EBADMSG)
+		p->opt.corrupt(p->opt.ctx);
 	set_timer(p, r);
 	show(p);
 }
@@ -247,12 +256,11 @@ static void take_acks(struct publish *p, const struct receipt *r)
 		return;
 	e = store_delete(p->store, r->class, ranges, n, &count);
 	if (e < 0) { /* sent again when the receipt is overdue, and then deleted */
-		log_error("outbox_delete_failed", "class=%s what=%s", class_name(r->class),
-			  strerror(-e));
+		report_store(p, "outbox_delete_failed", r->class, e);
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
-		flight_remove(p->flight, r->class, ranges[i].from, ranges[i].to);
+		flight_acked(p->flight, r->class, ranges[i].from, ranges[i].to);
 	counter_add(&p->counters->batches_acked, count.rows);
 	counter_add(&p->counters->samples_acked, count.samples);
 }
@@ -264,8 +272,7 @@ static void purge(struct publish *p, enum uplink_class class, uint64_t seq)
 	int r = store_purge(p->store, class, &range, &count);
 
 	if (r < 0) {
-		log_error("outbox_delete_failed", "class=%s what=%s", class_name(class),
-			  strerror(-r));
+		report_store(p, "outbox_delete_failed", class, r);
 		return;
 	}
 	flight_remove(p->flight, class, seq, seq);
@@ -307,6 +314,7 @@ void publish_receipt(struct publish *p, const struct receipt *r)
 	take_acks(p, r);
 	for (size_t i = 0; i < r->n_nacks; i++)
 		take_nack(p, r->class, &r->nacks[i]);
+	flight_heard(p->flight, now(p));
 	p->opt.changed(p->opt.ctx);
 	pump(p);
 	show(p);

@@ -20,6 +20,8 @@ struct publish_options {
 	const struct timebase *tb;
 	/* Rows were deleted, dropped or moved. */
 	void (*changed)(void *ctx);
+	/* The outbox was found damaged. May be called several times. */
+	void (*corrupt)(void *ctx);
 	void *ctx;
 };
 

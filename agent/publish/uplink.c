@@ -19,6 +19,7 @@ struct uplink {
 	pthread_t thread;
 	bool running;
 	bool drained;
+	bool corrupt; /* as said */
 	_Atomic bool sources_ended;
 	_Atomic bool stop;
 	_Atomic int64_t stop_wait_ns;
@@ -70,7 +71,11 @@ static void on_corrupt(void *ctx)
 {
 	struct uplink *u = ctx;
 
-	u->on.corrupt(u->on.ctx);
+	if (!u->corrupt)
+		log_error("outbox_corrupt", "what=restart to set it aside and begin a new one");
+	u->corrupt = true;
+	store_suspect(u->store);
+	u->on.failed(u->on.ctx);
 }
 
 static void on_changed(void *ctx)
@@ -108,6 +113,7 @@ static int prepare(struct uplink *u, struct batch_queue *queue, const struct upl
 	if (r < 0)
 		return r;
 	pub.changed = on_changed;
+	pub.corrupt = on_corrupt;
 	pub.ctx = u;
 	return publish_new(&u->publish, u->loop, u->store, u->counters, &pub);
 }
@@ -167,8 +173,10 @@ static void *thread_main(void *ctx)
 	struct uplink *u = ctx;
 	int r = loop_run(u->loop);
 
-	if (r < 0)
+	if (r < 0) {
 		log_error("uplink_failed", "what=%s", strerror(-r));
+		u->on.failed(u->on.ctx);
+	}
 	return NULL;
 }
 

@@ -10,14 +10,14 @@ struct uplink;
 struct uplink_handlers {
 	void (*room)(void *ctx);    /* a builder is free again */
 	void (*drained)(void *ctx); /* sources have ended, and every batch has its receipt */
-	void (*corrupt)(void *ctx); /* the outbox was found damaged: a restart sets it aside */
+	void (*failed)(void *ctx);  /* it cannot go on, as it logged: end with an error */
 	void *ctx;
 };
 
 struct uplink_options {
 	const char *outbox_path;
 	struct store_options store;
-	struct publish_options publish; /* changed and ctx are set by uplink itself */
+	struct publish_options publish; /* its handlers and ctx are set by uplink itself */
 	const struct timebase *tb;
 };
 

@@ -122,6 +122,8 @@ static int gather(struct intake *in)
 
 		if (r < 0)
 			return r;
+		if (in->pending[in->n - 1].body.len == 0)
+			in->n--;
 	}
 	while (in->n < PENDING_MAX) {
 		struct pending *p = &in->pending[in->n];

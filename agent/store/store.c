@@ -3,6 +3,7 @@
 #include "agent/store/schema.h"
 #include "base/bytes.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,7 @@ struct store {
 	struct store_options opt;
 	uint64_t epoch;
 	struct working w;
+	char suspect[PATH_BYTES_MAX]; /* the file that store_suspect leaves */
 };
 
 static int64_t row_id(enum uplink_class class, uint64_t seq)
@@ -200,6 +202,26 @@ static int tune(struct store *s)
 	return r;
 }
 
+/* Every page of every table, chains of long rows too. Seconds for a large file, so not always. */
+static int check_pages(struct store *s)
+{
+	sqlite3_stmt *st;
+	int r;
+
+	if (access(s->suspect, F_OK) < 0)
+		return 0;
+	if (sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL) != SQLITE_OK)
+		return -EBADMSG;
+	r = db_step(st);
+	if (r >= 0) {
+		const char *text = r == DB_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
+
+		r = text && strcmp(text, "ok") == 0 ? 0 : -EBADMSG;
+	}
+	(void)sqlite3_finalize(st);
+	return r;
+}
+
 static int open_file(struct store *s, const char *path, struct error *err)
 {
 	struct db_options opt = {.sync = DB_SYNC_FULL, .max_bytes = s->opt.file_max_bytes};
@@ -214,6 +236,8 @@ static int open_file(struct store *s, const char *path, struct error *err)
 		if (r < 0) /* another database than ours under this name */
 			return -EBADMSG;
 	}
+	if (r == 0)
+		r = check_pages(s);
 	if (r == 0)
 		r = read_epoch(s);
 	if (r == 0)
@@ -252,12 +276,12 @@ static int set_aside(struct store *s, const char *path, struct error *err)
 	int r;
 
 	(void)snprintf(stamp, sizeof(stamp), "%" PRId64, timebase_wall(s->opt.tb).ns / NS_PER_S);
-	r = move_file(path, "", stamp);
-	if (r == 0) {
-		int w = move_file(path, "-wal", stamp), m = move_file(path, "-shm", stamp);
-
-		r = w < 0 && w != -ENOENT ? w : m < 0 && m != -ENOENT ? m : 0;
-	}
+	/* The log first: it must never be taken for the new file's. */
+	r = move_file(path, "-wal", stamp);
+	if (r == 0 || r == -ENOENT)
+		r = move_file(path, "-shm", stamp);
+	if (r == 0 || r == -ENOENT)
+		r = move_file(path, "", stamp);
 	if (r < 0)
 		error_set(err, "%s: damaged, and cannot be set aside: %s", path, strerror(-r));
 	return r;
@@ -273,6 +297,10 @@ int store_open(struct store **ret, const char *path, const struct store_options 
 	if (!s)
 		return -ENOMEM;
 	s->opt = *opt;
+	if (snprintf(s->suspect, sizeof(s->suspect), "%s.suspect", path) >= PATH_BYTES_MAX) {
+		error_set(err, "%s: path too long", path);
+		return store_close(s), -ENAMETOOLONG;
+	}
 	r = open_file(s, path, err);
 	if (r == -EBADMSG) {
 		close_file(s);
@@ -285,9 +313,18 @@ int store_open(struct store **ret, const char *path, const struct store_options 
 		store_close(s);
 		return r;
 	}
+	(void)unlink(s->suspect);
 	*ret_set_aside = aside;
 	*ret = s;
 	return 0;
+}
+
+void store_suspect(struct store *s)
+{
+	int fd = open(s->suspect, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+
+	if (fd >= 0)
+		(void)close(fd);
 }
 
 struct store *store_close(struct store *s)

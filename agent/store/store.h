@@ -26,6 +26,10 @@ int store_open(struct store **ret, const char *path, const struct store_options 
 	       bool *ret_set_aside, struct error *err) must_check;
 struct store *store_close(struct store *s); /* NULL is fine; always returns NULL */
 
+/* The file was found damaged (-EBADMSG) by a call other than store_open: leaves `path.suspect`, so
+ * that the next store_open looks at every page, and sets the file aside if that finds damage. */
+void store_suspect(struct store *s);
+
 uint64_t store_epoch(const struct store *s);
 
 struct store_totals {

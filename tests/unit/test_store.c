@@ -286,6 +286,36 @@ START_TEST(damaged_table_is_set_aside)
 }
 END_TEST
 
+/* A long row continues on pages that nothing reads at start. */
+START_TEST(damage_found_while_running)
+{
+	static uint8_t long_body[100000];
+	struct store_item long_item = {CLASS_BULK, 10, 1, long_body, sizeof(long_body)};
+	struct store *s = open_store();
+	struct store_count stored, dropped;
+	struct store_row row;
+	struct stat st;
+
+	ck_assert_int_eq(store_put(s, &long_item, 1, &stored, &dropped), 0);
+	store_close(s);
+	ck_assert_int_eq(stat(path, &st), 0);
+	for (off_t back = 10; back > 0; back--)
+		write_garbage(path, (size_t)(st.st_size - back * 4096), 4096);
+	s = open_store();
+	ck_assert_int_eq(store_next(s, CLASS_BULK, 0, &row), -EBADMSG);
+	store_suspect(s);
+	store_close(s);
+	check_set_aside();
+	s = open_store(); /* and once only */
+	store_suspect(s); /* a false alarm costs nothing */
+	put_ok(s, CLASS_BULK, 3);
+	store_close(s);
+	s = open_store();
+	ck_assert_uint_eq(store_totals(s).rows, 4);
+	store_close(s);
+}
+END_TEST
+
 START_TEST(quarantine_moves_a_row_and_is_bounded)
 {
 	struct store *s = open_store();
@@ -345,6 +375,7 @@ int main(void)
 	tcase_add_test(tc, full_disk_keeps_what_is_stored);
 	tcase_add_test(tc, not_a_database_is_set_aside);
 	tcase_add_test(tc, damaged_table_is_set_aside);
+	tcase_add_test(tc, damage_found_while_running);
 	tcase_add_test(tc, quarantine_moves_a_row_and_is_bounded);
 	tcase_add_test(tc, read_only_file_says_so);
 	suite_add_tcase(s, tc);

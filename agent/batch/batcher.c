@@ -160,6 +160,22 @@ void batcher_flush(struct batcher *b)
 			close_batch(b, (enum uplink_class)k);
 }
 
+void batcher_keep(struct batcher *b, unsigned classes)
+{
+	for (unsigned k = 0; k < CLASS_COUNT; k++) {
+		struct open_batch *o = &b->open[k];
+
+		if (!o->builder || classes & 1u << k)
+			continue;
+		if (o->count > 0) {
+			close_batch(b, (enum uplink_class)k);
+		} else {
+			batch_queue_give_back(b->q, o->builder);
+			o->builder = NULL;
+		}
+	}
+}
+
 void batcher_set_age_max(struct batcher *b, int64_t ns)
 {
 	b->opt.age_max_ns = ns;

@@ -40,4 +40,6 @@ void batcher_tick(struct batcher *b, struct mono_time now);
 /* When the next one is due; false: none is open with samples in it. */
 bool batcher_next_due(const struct batcher *b, struct mono_time *ret);
 void batcher_flush(struct batcher *b);
+/* Closes the batches of all other classes, and gives back their builders. */
+void batcher_keep(struct batcher *b, unsigned classes);
 void batcher_set_age_max(struct batcher *b, int64_t ns);

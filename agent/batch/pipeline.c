@@ -36,6 +36,7 @@ int pipeline_set_collect(struct pipeline *p, struct collect *col)
 	p->decoder = d;
 	p->collect = col;
 	p->classes = collect_classes(col);
+	batcher_keep(p->batcher, p->classes);
 	return 0;
 }
 

@@ -251,6 +251,37 @@ START_TEST(a_leap_in_time_closes)
 }
 END_TEST
 
+static void set_rules(const char *pattern, enum uplink_class class)
+{
+	struct collect_rule rule = {.pattern = pattern, .class = class, .origin = "t"};
+	struct collect *col;
+	struct error err;
+
+	ck_assert_int_eq(collect_new(&col, cat, &rule, 1, &err), 0);
+	ck_assert_int_eq(pipeline_set_collect(pipeline, col), 0);
+}
+
+/* Classes that other rules no longer have give their builders back, full or empty, however often
+ * the rules change. */
+START_TEST(other_rules_free_builders)
+{
+	struct closed_batch closed;
+
+	ck_assert_int_eq(frame(0x100, 1, 1), 0); /* bulk; event is open and empty */
+	set_rules("*.N.*", CLASS_STATUS);
+	ck_assert_uint_eq(n_closed, 1);
+	ck_assert_uint_eq(closed_samples, 2);
+	ck_assert(batch_queue_get(queue, &closed));
+	ck_assert_int_eq(closed.class, CLASS_BULK);
+	batch_queue_give_back(queue, closed.builder);
+	for (unsigned k = 0; k < 3 * CLASS_COUNT; k++) {
+		set_rules("*.N.*", (enum uplink_class)(k % CLASS_COUNT));
+		ck_assert_int_eq(frame(0x100, 2 + k, 1), 0); /* not wanted: opens, adds nothing */
+	}
+	ck_assert_uint_eq(n_closed, 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("batcher");
@@ -264,6 +295,7 @@ int main(void)
 	tcase_add_test(tc, busy_changes_nothing);
 	tcase_add_test(tc, frames_that_mean_nothing);
 	tcase_add_test(tc, counts_and_values_agree);
+	tcase_add_test(tc, other_rules_free_builders);
 	tcase_add_test(tc, a_leap_in_time_closes);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_NORMAL);

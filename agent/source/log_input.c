@@ -1,6 +1,7 @@
 #include "agent/source/log_input.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -74,11 +75,15 @@ bool log_input_is_file(const struct log_input *in)
 	return in->is_file;
 }
 
-/* Returns the number of bytes in in->in, 0 at the end, or -errno. */
+/* Returns the number of bytes in in->in, 0 at the end, or -errno; -EAGAIN without err. */
 static ssize_t read_block(struct log_input *in, struct error *err)
 {
+	struct pollfd p = {.fd = in->fd, .events = POLLIN};
 	ssize_t n;
 
+	/* Standard input may be in blocking mode, which is not ours to change. */
+	if (!in->is_file && poll(&p, 1, 0) <= 0)
+		return -EAGAIN;
 	do
 		n = read(in->fd, in->in, IN_BYTES);
 	while (n < 0 && errno == EINTR);

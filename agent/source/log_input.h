@@ -1,5 +1,5 @@
 /* agent/source/log_input.h: the bytes of a log, plain or gzip, as they come from a file, a FIFO or
- * standard input. Never blocks on a pipe: read only when the descriptor is readable. */
+ * standard input. Never blocks on a pipe. */
 #pragma once
 
 #include "base/base.h"
@@ -11,10 +11,11 @@ struct log_input;
 int log_input_open(struct log_input **ret, const char *path, struct error *err) must_check;
 struct log_input *log_input_close(struct log_input *in);
 int log_input_fd(const struct log_input *in);
-/* A regular file: always readable, cannot be polled, can be rewound. */
+/* A regular file: can be rewound. */
 bool log_input_is_file(const struct log_input *in);
 /* Returns 1 with data (borrowed until the next call); 0: the end; -EAGAIN: nothing now, poll the
- * descriptor; -EBADMSG with err: gzip that is damaged or ends in the middle; -errno with err. */
+ * descriptor (regular files and what epoll refuses, as /dev/null, never say so); -EBADMSG with err:
+ * gzip that is damaged or ends in the middle; -errno with err. */
 int log_input_read(struct log_input *in, const char **ret, size_t *ret_len,
 		   struct error *err) must_check;
 /* Regular files only: from the start. Returns 0 or -errno. */

@@ -60,7 +60,7 @@ int replay_parse_speed(const char *text, double *ret)
 	}
 	errno = 0;
 	v = strtod(text, &end);
-	if (errno != 0 || end == text || *end != '\0' || !isfinite(v) || v <= 0 ||
+	if (errno != 0 || end == text || *end != '\0' || !isfinite(v) || v < REPLAY_SPEED_MIN ||
 	    v > REPLAY_SPEED_MAX)
 		return -EINVAL;
 	*ret = v;
@@ -215,12 +215,8 @@ static int advance(struct replay *r)
 
 	if (n != 0)
 		return 1;
-	if (!r->at_end) {
-		/* A pipe is read when epoll says so, once: a second read might block. */
-		if (!log_input_is_file(r->in))
-			return 0;
+	if (!r->at_end)
 		return feed(r);
-	}
 	return next_round(r) ? 1 : -ENODATA;
 }
 
@@ -286,13 +282,8 @@ static void on_timer(struct loop_timer *t)
 
 static void on_readable(struct loop_fd *f, uint32_t events)
 {
-	struct replay *r = f->ctx;
-
 	(void)events;
-	if (feed(r) < 0)
-		finish(r);
-	else
-		run(r);
+	run(f->ctx);
 }
 
 static void replay_resume(struct source *s)

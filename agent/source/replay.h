@@ -16,8 +16,9 @@ struct replay_options {
 	bool keep_times;
 };
 
-enum { REPLAY_SPEED_MAX = 100000 };
-/* "max", or a number above 0 up to REPLAY_SPEED_MAX. Returns 0 or -EINVAL. */
+#define REPLAY_SPEED_MIN 0.001
+#define REPLAY_SPEED_MAX 100000.0
+/* "max", or a number from REPLAY_SPEED_MIN to REPLAY_SPEED_MAX. Returns 0 or -EINVAL. */
 int replay_parse_speed(const char *text, double *ret) must_check;
 
 /* Texts are copied. Returns 0; -ENOMEM; -EINVAL with err: cannot loop; -errno with err: cannot be

@@ -18,6 +18,7 @@ enum {
 	READS_A_TURN = 8, /* then the loop sees to the others */
 	SOCKET_BYTES = 1 << 20,
 	CONTROL_BYTES = 128,
+	FRAME_AGE_MAX_S = 60, /* none waits longer in the socket */
 };
 
 struct socketcan {
@@ -158,10 +159,16 @@ int socketcan_convert(const struct canfd_frame *in, size_t size, struct frame *r
 	return 0;
 }
 
-/* The kernel's receive time is wall time; what matters is how long ago that was. */
-static int64_t frame_time(const struct timespec *stamp, const struct clock_pair *now)
+/* The kernel's receive time is wall time; what matters is how long ago that was. Where that makes
+ * no sense the wall clock was set while the frame waited, and now is the best guess. */
+int64_t socketcan_time(const struct timespec *stamp, const struct clock_pair *now)
 {
-	return clock_pair_mono(now, (int64_t)stamp->tv_sec * NS_PER_S + stamp->tv_nsec);
+	int64_t wall = (int64_t)stamp->tv_sec * NS_PER_S + stamp->tv_nsec;
+	int64_t age = now->wall_ns - wall;
+
+	if (age < 0 || age > FRAME_AGE_MAX_S * NS_PER_S)
+		age = 0;
+	return now->mono_ns - age;
 }
 
 static void read_control(struct socketcan *c, struct msghdr *m, const struct clock_pair *now,
@@ -174,7 +181,7 @@ static void read_control(struct socketcan *c, struct msghdr *m, const struct clo
 			struct timespec ts;
 
 			memcpy(&ts, CMSG_DATA(h), sizeof(ts));
-			f->t_ns = frame_time(&ts, now);
+			f->t_ns = socketcan_time(&ts, now);
 		} else if (h->cmsg_type == SO_RXQ_OVFL) {
 			struct counters *n = c->base.env->counters;
 			uint32_t total, lost;
@@ -225,7 +232,7 @@ static void on_readable(struct loop_fd *io, uint32_t events)
 
 	(void)events;
 	for (int k = 0; k < READS_A_TURN; k++) {
-		struct clock_pair now = clock_pair_read(c->base.env->tb, 1);
+		struct clock_pair now;
 		int n;
 
 		prepare_read(c);
@@ -235,6 +242,7 @@ static void on_readable(struct loop_fd *io, uint32_t events)
 				fail(c, errno);
 			return;
 		}
+		now = clock_pair_read(c->base.env->tb, 1); /* after, so that no frame is newer */
 		for (int i = 0; i < n; i++)
 			take(c, (size_t)i, &now);
 		if (n < FRAMES_A_READ)

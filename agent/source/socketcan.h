@@ -18,6 +18,9 @@ struct socketcan_options {
 int socketcan_new(struct source **ret, const struct source_env *env, const char *name,
 		  const struct socketcan_options *opt, struct error *err) must_check;
 
+/* For tests: mono time of a frame that the kernel stamped with wall time, at the moment now. */
+struct timespec;
+int64_t socketcan_time(const struct timespec *stamp, const struct clock_pair *now);
 /* For tests: what a canfd_frame of size bytes (CAN_MTU or CANFD_MTU) says. Returns 0 or -EINVAL:
  * not such a size. */
 struct canfd_frame;

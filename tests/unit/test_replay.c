@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -295,6 +296,63 @@ START_TEST(cannot_open)
 }
 END_TEST
 
+/* epoll refuses it; it is read like a file. */
+START_TEST(dev_null_ends)
+{
+	start(&(struct replay_options){.path = "/dev/null"});
+	turn(3);
+	ck_assert_uint_eq(n_ended, 1);
+	ck_assert_uint_eq(counter_get(&counters.sources_failed), 0);
+}
+END_TEST
+
+START_TEST(folder_is_no_log)
+{
+	struct replay_options opt = {.path = dir};
+	struct error err;
+
+	ck_assert_int_eq(replay_new(&source, &env, "log", &opt, &err), -EISDIR);
+	ck_assert_ptr_nonnull(strstr(err.text, dir));
+	source = NULL;
+}
+END_TEST
+
+/* The head of a gzip member gives no byte yet: no second read may wait for more. */
+START_TEST(gzip_on_a_slow_standard_input)
+{
+	static uint8_t text[] = "(1.0) can0 100#01\n(1.000001) can0 100#02\n";
+	uint8_t packed[256];
+	z_stream z = {0};
+	int saved = dup(STDIN_FILENO), pair[2];
+	size_t len, head = 10;
+
+	ck_assert_int_eq(deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	z.next_in = text;
+	z.avail_in = sizeof(text) - 1;
+	z.next_out = packed;
+	z.avail_out = sizeof(packed);
+	ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
+	len = sizeof(packed) - z.avail_out;
+	deflateEnd(&z);
+	ck_assert_int_eq(pipe(pair), 0);
+	ck_assert_int_ge(dup2(pair[0], STDIN_FILENO), 0);
+	close(pair[0]);
+	start(&(struct replay_options){.path = "-"});
+	ck_assert_int_eq(write(pair[1], packed, head), (ssize_t)head);
+	turn(3);
+	ck_assert_uint_eq(n_got, 0);
+	ck_assert_int_eq(write(pair[1], packed + head, len - head), (ssize_t)(len - head));
+	turn(3);
+	ck_assert_uint_eq(n_got, 2);
+	close(pair[1]);
+	turn(3);
+	ck_assert_uint_eq(n_ended, 1);
+	source = source_free(source);
+	ck_assert_int_ge(dup2(saved, STDIN_FILENO), 0);
+	close(saved);
+}
+END_TEST
+
 START_TEST(speeds)
 {
 	double v = -1;
@@ -309,6 +367,7 @@ START_TEST(speeds)
 	ck_assert_int_eq(replay_parse_speed("1x", &v), -EINVAL);
 	ck_assert_int_eq(replay_parse_speed("", &v), -EINVAL);
 	ck_assert_int_eq(replay_parse_speed("1e300", &v), -EINVAL);
+	ck_assert_int_eq(replay_parse_speed("1e-300", &v), -EINVAL);
 }
 END_TEST
 
@@ -332,6 +391,27 @@ START_TEST(can_frames)
 	ck_assert_uint_eq(f.len, 64);
 	ck_assert(f.flags & FRAME_FD);
 	ck_assert_int_eq(socketcan_convert(&in, 5, &f), -EINVAL);
+}
+END_TEST
+
+static int64_t can_time(int64_t wall_ns)
+{
+	struct clock_pair at = {.wall_ns = 1700000000 * NS_PER_S, .mono_ns = 500 * NS_PER_S};
+	struct timespec ts = {.tv_sec = wall_ns / NS_PER_S, .tv_nsec = wall_ns % NS_PER_S};
+
+	return socketcan_time(&ts, &at);
+}
+
+/* The kernel stamps with wall time, and the wall clock may be set while a frame waits. */
+START_TEST(can_times)
+{
+	int64_t wall = 1700000000 * NS_PER_S, mono = 500 * NS_PER_S;
+
+	ck_assert_int_eq(can_time(wall - 5), mono - 5);
+	ck_assert_int_eq(can_time(wall - 2 * NS_PER_S), mono - 2 * NS_PER_S);
+	ck_assert_int_eq(can_time(wall - 86400 * NS_PER_S), mono); /* set forward */
+	ck_assert_int_eq(can_time(0), mono);			   /* from 1970 on */
+	ck_assert_int_eq(can_time(wall + 3600 * NS_PER_S), mono);  /* set back */
 }
 END_TEST
 
@@ -378,7 +458,11 @@ int main(void)
 	tcase_add_test(tc, cut_gzip_is_a_failure_after_what_it_held);
 	tcase_add_test(tc, fifo_as_it_comes);
 	tcase_add_test(tc, cannot_open);
+	tcase_add_test(tc, dev_null_ends);
+	tcase_add_test(tc, folder_is_no_log);
+	tcase_add_test(tc, gzip_on_a_slow_standard_input);
 	tcase_add_test(tc, speeds);
+	tcase_add_test(tc, can_times);
 	tcase_add_test(tc, can_frames);
 	tcase_add_test(tc, can_interface_that_is_not_there);
 	suite_add_tcase(s, tc);

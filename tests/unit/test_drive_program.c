@@ -246,6 +246,22 @@ START_TEST(refuses_with_a_reason)
 }
 END_TEST
 
+static const char *const printers[][3] = {
+	{"--help"}, {"--version"}, {"--list"}, {"--print-dbc", "can0"}};
+
+START_TEST(says_that_it_cannot_print)
+{
+	int fd = open("/dev/full", O_WRONLY);
+	size_t len;
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(finish(spawn(fd, printers[_i])), 1);
+	close(fd);
+	char *err = content("err", &len);
+	ck_assert_str_eq(err, "towline-drive: standard output: No space left on device\n");
+	free(err);
+}
+END_TEST
+
 START_TEST(help_names_every_option)
 {
 	static const char *const names[] = {"--seconds", "--speed",  "--seed", "--start",
@@ -275,6 +291,7 @@ int main(void)
 	tcase_add_test(tc, real_time_is_now);
 	tcase_add_test(tc, a_reader_that_leaves_is_no_failure);
 	tcase_add_loop_test(tc, refuses_with_a_reason, 0, array_len(refusals));
+	tcase_add_loop_test(tc, says_that_it_cannot_print, 0, array_len(printers));
 	tcase_add_test(tc, help_names_every_option);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_NORMAL);

@@ -233,12 +233,23 @@ static int set_charge(struct options *o, const char *value)
 	return 0;
 }
 
+/* What was printed is out, or it is said. */
+static int printed(void)
+{
+	int err = fflush(stdout) == 0 ? 0 : errno;
+	if (err == 0 && !ferror(stdout))
+		return EXIT_SUCCESS;
+	fprintf(stderr, "towline-drive: standard output: %s\n", strerror(err ? err : EIO));
+	return EXIT_FAILURE;
+}
+
 static int print_dbc(const char *name)
 {
 	const struct drive_bus *bus = drive_bus_named(name);
 	if (!bus)
 		return usage("print-dbc", name, "can0 or can1");
-	return drive_print_dbc(bus, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	drive_print_dbc(bus, stdout);
+	return printed();
 }
 
 enum { OPT_SECONDS = 256, OPT_SPEED, OPT_SEED, OPT_START, OPT_CHARGE, OPT_OUT };
@@ -290,15 +301,15 @@ int main(int argc, char **argv)
 		}
 		if (opt == 'h') {
 			help(stdout);
-			return EXIT_SUCCESS;
+			return printed();
 		}
 		if (opt == 'v') {
 			puts("towline-drive " TOWLINE_VERSION);
-			return EXIT_SUCCESS;
+			return printed();
 		}
 		if (opt == 'l') {
 			drive_print_list(stdout);
-			return EXIT_SUCCESS;
+			return printed();
 		}
 		if (opt == 'd')
 			return print_dbc(optarg);

@@ -120,7 +120,7 @@ static void print_values(const struct drive_message *m, const struct drive_signa
 	fputs(" ;\n", out);
 }
 
-int drive_print_dbc(const struct drive_bus *b, FILE *out)
+void drive_print_dbc(const struct drive_bus *b, FILE *out)
 {
 	fputs("VERSION \"1\"\n\nNS_ :\n\nBS_:\n\n", out);
 	print_nodes(b, out);
@@ -129,7 +129,6 @@ int drive_print_dbc(const struct drive_bus *b, FILE *out)
 	for (size_t i = 0; i < b->n_messages; i++)
 		for (size_t k = 0; k < b->messages[i].n_signals; k++)
 			print_values(&b->messages[i], &b->messages[i].signals[k], out);
-	return fflush(out) == 0 && !ferror(out) ? 0 : -EIO;
 }
 
 void drive_print_list(FILE *out)

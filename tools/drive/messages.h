@@ -72,7 +72,7 @@ const struct drive_bus *drive_bus_named(const char *name);
 int64_t drive_raw_min(const struct drive_signal *s);
 int64_t drive_raw_max(const struct drive_signal *s);
 
-/* Writes the bus as a DBC file. Returns 0 or -errno of the stream. */
-int drive_print_dbc(const struct drive_bus *bus, FILE *out) must_check;
+/* Writes the bus as a DBC file. The caller looks for errors of the stream. */
+void drive_print_dbc(const struct drive_bus *bus, FILE *out);
 /* A table of messages for a person. */
 void drive_print_list(FILE *out);

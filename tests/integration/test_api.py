@@ -1,9 +1,18 @@
 """The HTTP API and the command line on top of it."""
 
+import contextlib
+import datetime
+import http.client
 import json
+import signal
+import socket
+import subprocess
+import urllib.parse
 
 import pytest
-from conftest import DEVICE, VEHICLE
+from conftest import DEVICE, DRIVE_DBC, VEHICLE, decoded, drive_conf
+from helpers import assert_all_stored, drain, history
+from stack import free_port, wait_for
 
 PROBLEM = "application/problem+json"
 
@@ -128,3 +137,177 @@ def test_cli_without_relay(stack):
     r = stack.towline("vehicle", "list", "--relay", f"http://127.0.0.1:{stack.broker_port}",
                       check=False)
     assert r.returncode == 4 and str(stack.broker_port) in r.stderr
+
+
+def test_what_is_no_utf8_is_refused_in_utf8(relay):
+    refused(relay.get("/v1/vehicles/%ff%fe"), 404)
+    refused(relay.get("/v1/vehicles/" + "%c3%a4" * 400), 404)
+    refused(relay.get("/%80"), 404)
+    refused(relay.request("POST", "/v1/vehicles", b'{"name": "\xff"}'), 400)
+    answer = relay.request("POST", "/v1/vehicles", {"name": "\u00e4" * 128})
+    assert answer.status == 201 and answer.json()["name"] == "\u00e4" * 128
+    refused(relay.request("POST", "/v1/vehicles", {"name": "\u00e4" * 129}), 400)
+
+
+def test_limits_are_those_of_the_document(relay):
+    """What openapi.json says of max_points and limit, at the edges."""
+    document = relay.get("/openapi.json").json()
+    relay.request("POST", "/v1/vehicles", {"id": VEHICLE})
+    signal_path = "/v1/vehicles/{vehicle}/signals/{signal}/history"
+    for path, name in (("/v1/vehicles", "limit"), (signal_path, "max_points")):
+        schema = next(p["schema"] for p in document["paths"][path]["get"]["parameters"]
+                      if p.get("name") == name)
+        concrete = path.replace("{vehicle}", VEHICLE).replace("{signal}", "a.b.c")
+        for value in (schema["minimum"], schema["maximum"]):
+            assert relay.get(f"{concrete}?{name}={value}").status != 400
+        for value in (schema["minimum"] - 1, schema["maximum"] + 1):
+            assert name in refused(relay.get(f"{concrete}?{name}={value}"), 400)["detail"]
+
+
+def to_us(text):
+    t = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return round((t - datetime.datetime.fromtimestamp(0, datetime.timezone.utc))
+                 / datetime.timedelta(microseconds=1))
+
+
+def test_microseconds_come_through(car, drive_log):
+    """With time_unit_us=1 a sample has the time that the log has."""
+    lines = [x for x in drive_log.read_text().splitlines(keepends=True) if " can0 " in x]
+    log = car.folder / "micro.log"
+    log.write_text("".join(f"({1700000000 + i}.{(123457 * (i + 1)) % 1000000:06d})"
+                           + x[x.index(")") + 1:] for i, x in enumerate(lines[:300])))
+    expected = decoded(car, log)
+    drain(car, car.start_agent(drive_conf(car, log, batch={"time_unit_us": 1})))
+    path = max(expected, key=lambda p: len(expected[p]))
+    got = [p["time"] for p in history(car, path)["points"]]
+    logged = {1000000 * (1700000000 + i) + (123457 * (i + 1)) % 1000000 for i in range(300)}
+    assert len(got) == len(expected[path]) > 5
+    assert all(any(to_us(t) + off in logged for off in (-1, 0, 1)) for t in got), got
+    assert sum(len(t) == len("2023-11-14T22:13:20.123457Z") for t in got) > len(got) / 2
+    state = car.get(f"/v1/vehicles/{VEHICLE}/state?prefix=" + urllib.parse.quote(path)).json()
+    newest = next(x["time"] for x in state["signals"] if x["signal"] == path)
+    assert newest == got[-1]
+
+
+def test_a_wide_range_keeps_its_detail(car, drive_log):
+    drain(car, car.start_agent(drive_conf(car, drive_log)))
+    expected = decoded(car, drive_log)
+    path = max(expected, key=lambda p: len(expected[p]))
+    answer = history(car, path, max_points=20)  # from 1970 to 2255
+    assert answer["from"].startswith("1970") and answer["to"].startswith("2255")
+    assert answer["bucket_ms"] <= 1000 and len(answer["points"]) > 10
+    assert sum(p["count"] for p in answer["points"]) == answer["samples"] == len(expected[path])
+
+
+@contextlib.contextmanager
+def events(stack, path="/v1/events"):
+    """Lines of an event stream as they come."""
+    url = urllib.parse.urlsplit(stack.relay_url)
+    conn = http.client.HTTPConnection(url.hostname, url.port, timeout=10)
+    conn.request("GET", path)
+    answer = conn.getresponse()
+    assert answer.status == 200 and answer.headers["Content-Type"] == "text/event-stream"
+    assert answer.readline() == b": hello\n"
+    yield answer
+    conn.close()
+
+
+def until(stream, wanted):
+    """Reads up to a line that begins so; an end of the stream, or 10 s of silence, is a failure."""
+    while True:
+        line = stream.readline().decode()
+        assert line, f"the stream ended before {wanted!r}"
+        if line.startswith(wanted):
+            return line
+
+
+def test_event_streams_show_that_they_live(stack):
+    stack.start_broker()
+    stack.start_relay(http={"heartbeat_s": 1})
+    stack.request("POST", "/v1/vehicles", {"id": VEHICLE})
+    with events(stack) as of_all, events(stack, f"/v1/vehicles/{VEHICLE}/events") as of_one:
+        until(of_all, ": alive")
+        until(of_one, ": alive")
+        until(of_one, ": alive")
+        assert stack.metric("towline_relay_sse_clients") == 2
+        stack.request("DELETE", f"/v1/vehicles/{VEHICLE}")
+        assert not [x for x in of_one if x.strip() not in (b"", b": alive")]  # and it ends
+        until(of_all, ": alive")
+    wait_for("both to be gone", lambda: stack.metric("towline_relay_sse_clients") == 0)
+
+
+def test_reload(stack, drive_log):
+    """What --print-config marks is taken while it runs; the rest is named."""
+    stack.start_broker()
+    slow = {"ingest": {"unknown_retry_s": 86400, "receipt_interval_ms": 10000},
+            "http": {"heartbeat_s": 3600}}
+    relay = stack.start_relay(**slow)
+    with events(stack) as stream:
+        stack.relay_conf(ingest={"unknown_retry_s": 1, "receipt_interval_ms": 50},
+                         http={"heartbeat_s": 1, "threads": 2})
+        relay.send_signal(signal.SIGHUP)
+        until(stream, ": alive")
+    log = relay.log_text()
+    assert "config_reloaded section=ingest key=unknown_retry_s" in log
+    assert "config_needs_restart section=http key=threads" in log
+    stack.catalog = stack.build_catalog("drive", DRIVE_DBC)
+    stack.towline("catalog", "push", stack.catalog)
+    agent = stack.start_agent(drive_conf(stack, drive_log, publish={"receipt_timeout_s": 1}))
+    wait_for("the refusal", lambda: stack.metric("towline_relay_batches_total",
+                                                 result="unknown_device") > 0, process=agent)
+    stack.add_vehicle(VEHICLE, DEVICE)
+    drain(stack, agent, 30)
+    assert_all_stored(stack, decoded(stack, drive_log))
+
+
+def test_reload_of_nonsense_changes_nothing(relay):
+    conf = relay.relay_conf()
+    conf.write_text(conf.read_text() + "\n[ingest]\ngroup_commit_ms = soon\n")
+    relay.relay.send_signal(signal.SIGHUP)
+    wait_for("the refusal", lambda: "config_refused" in relay.relay.log_text())
+    assert relay.get("/healthz").status == 200
+
+
+def test_port_of_a_killed_relay_is_forgotten(relay):
+    port_file = relay.folder / "relay" / "http.port"
+    relay.relay.kill()
+    relay.relay.wait()
+    assert port_file.exists()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        conf = relay.relay_conf(http={"port": taken.getsockname()[1]})
+        r = subprocess.run([relay.bin / "towline-relay", "-c", conf], capture_output=True,
+                           text=True, timeout=20)
+    assert r.returncode == 1 and "in use" in r.stderr
+    assert not port_file.exists()
+    relay.start_relay()
+
+
+def test_second_relay_leaves_the_first_alone(relay):
+    conf = relay.relay_conf(http={"port": free_port()})
+    r = subprocess.run([relay.bin / "towline-relay", "-c", conf], capture_output=True, text=True,
+                       timeout=20)
+    assert r.returncode == 1 and "another relay" in r.stderr
+    assert (relay.folder / "relay" / "http.port").exists()
+    assert relay.get("/healthz").status == 200
+
+
+def test_without_standard_files(stack):
+    """A log line must not reach what got the number of a closed stderr."""
+    stack.start_broker()
+    conf = stack.relay_conf()
+    port_file = stack.folder / "relay" / "http.port"
+    p = subprocess.Popen(["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-',
+                          str(stack.bin / "towline-relay"), str(conf)])
+    try:
+        wait_for("the port", port_file.exists)
+        stack.relay_url = f"http://127.0.0.1:{int(port_file.read_text())}"
+        wait_for("health", lambda: stack.get("/healthz").status == 200)
+        for fd in range(3):
+            link = subprocess.run(["readlink", f"/proc/{p.pid}/fd/{fd}"], capture_output=True,
+                                  text=True).stdout.strip()
+            assert link == "/dev/null"
+    finally:
+        p.terminate()
+        assert p.wait(10) == 0

@@ -78,7 +78,7 @@ def test_catalog_unknown_to_the_relay_waits_for_it(stack, drive_log):
 
 def test_unknown_device_keeps_its_data(stack, drive_log):
     stack.start_broker()
-    stack.start_relay()
+    stack.start_relay(ingest={"unknown_retry_s": 1})
     stack.catalog = stack.build_catalog("drive", DRIVE_DBC)
     stack.towline("catalog", "push", stack.catalog)
     agent = stack.start_agent(drive_conf(stack, drive_log, publish={"receipt_timeout_s": 1}))
@@ -86,7 +86,7 @@ def test_unknown_device_keeps_its_data(stack, drive_log):
                                                  result="unknown_device") > 0, process=agent)
     assert DEVICE in stack.relay.log_text()
     stack.add_vehicle(VEHICLE, DEVICE)
-    drain(stack, agent, 120)
+    drain(stack, agent, 30)
     assert_all_stored(stack, decoded(stack, drive_log))
 
 

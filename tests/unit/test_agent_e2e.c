@@ -490,7 +490,7 @@ START_TEST(relay_comes_late)
 	pid = start_agent();
 	ck_assert(turn_until(status_counter("batches_resent") == 1, WAIT_MS)); /* after 4 s */
 	before = status_counter("batches_published");
-	ck_assert_uint_le(before, 10);
+	ck_assert_uint_le(before, 17); /* of about 40; half the window, and one again */
 	loop = loop_free(loop);
 	start_relay();
 	ck_assert_int_eq(wait_agent(pid, 15000), 0); /* the next question comes after 8 s */

@@ -24,6 +24,7 @@ static pid_t relay_pid;
 static int port;
 static struct loop *loop;
 static struct peer peer;
+static int64_t base_s; /* wall time of batch 0 */
 static char reply[REPLY_MAX];
 
 /* ---- the relay in its child ---- */
@@ -104,7 +105,7 @@ static void start_relay(void)
 	int64_t end = peer_now_ms() + WAIT_MS;
 
 	snprintf(path, sizeof(path), "%s/data/http.port", dir);
-	unlink(path); /* one that was killed has left it */
+	unlink(path); /* one that was killed has left it, and the next is not that fast */
 	port = 0;
 	relay_pid = fork();
 	if (relay_pid == 0)
@@ -136,7 +137,7 @@ static void end_relay(int signo)
 
 /* ---- batches ---- */
 
-static struct catalog *make_catalog(void)
+static struct catalog *make_catalog(const char *comment)
 {
 	static const char *const buses[] = {"can0"};
 	struct catalog_signal s = {.name = "Speed",
@@ -144,7 +145,7 @@ static struct catalog *make_catalog(void)
 				   .kind = SIGNAL_UNSIGNED,
 				   .factor = 0.01,
 				   .unit = "km/h",
-				   .comment = "",
+				   .comment = comment,
 				   .mux = CATALOG_NONE};
 	struct catalog_message m = {
 		.name = "Motion", .comment = "", .id = 1, .bytes = 8, .n_signals = 1};
@@ -160,7 +161,7 @@ static struct catalog *make_catalog(void)
 	return c;
 }
 
-/* SAMPLES of Speed a millisecond apart from 1000 s + seq on; the last has raw 100 * seq. */
+/* SAMPLES of Speed a millisecond apart from base_s + seq on; the last has raw 100 * seq. */
 static void make_batch(struct buf *out, uint64_t epoch, uint64_t seq, uint64_t catalog)
 {
 	struct buf body cleanup(buf_free) = BUF_INIT(1 << 16);
@@ -168,7 +169,7 @@ static void make_batch(struct buf *out, uint64_t epoch, uint64_t seq, uint64_t c
 	struct batch_header h = {.epoch = epoch,
 				 .seq = seq,
 				 .catalog_id = catalog,
-				 .wall_base_ns = (1000 + (int64_t)seq) * NS_PER_S,
+				 .wall_base_ns = (base_s + (int64_t)seq) * NS_PER_S,
 				 .time_unit_ns = 1000000};
 	uint32_t encoding;
 
@@ -255,7 +256,8 @@ static void setup(void)
 	snprintf(dir, sizeof(dir), "/tmp/towline-test-e2e-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(broker_start(&broker, NULL), 0);
-	cat = make_catalog();
+	cat = make_catalog("");
+	base_s = 1000;
 	start_relay();
 	ck_assert_int_eq(loop_new(&loop, timebase_system()), 0);
 	opt = peer_options(broker_uri(broker), "vehicle");
@@ -396,6 +398,29 @@ START_TEST(test_bad_input_harms_nothing)
 }
 END_TEST
 
+/* A clock that was wrong while one catalog was in use must not hide what comes with the next. */
+START_TEST(test_wrong_clock_and_two_catalogs)
+{
+	struct catalog *first = cat;
+
+	post_catalog(201);
+	base_s = timebase_wall(timebase_system()).ns / NS_PER_S + 1000000;
+	send_batch(1, cat->id);
+	ck_assert(peer_wait(loop, acked(1), WAIT_MS));
+	check_state(1.0);
+	cat = make_catalog("another");
+	ck_assert_uint_ne(cat->id, first->id);
+	post_catalog(201);
+	base_s = 1000;
+	send_batch(2, cat->id);
+	ck_assert(peer_wait(loop, acked(2), WAIT_MS));
+	check_state(2.0);
+	check_history(2 * SAMPLES);
+	end_relay(SIGTERM);
+	catalog_free(first);
+}
+END_TEST
+
 START_TEST(test_removed_vehicle)
 {
 	post_catalog(201);
@@ -457,6 +482,7 @@ int main(void)
 	tcase_add_test(t, test_exactly_once_through_kill);
 	tcase_add_test(t, test_catalog_comes_later);
 	tcase_add_test(t, test_bad_input_harms_nothing);
+	tcase_add_test(t, test_wrong_clock_and_two_catalogs);
 	tcase_add_test(t, test_removed_vehicle);
 	tcase_add_test(t, test_events);
 	suite_add_tcase(s, t);

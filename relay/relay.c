@@ -278,11 +278,30 @@ static int data_path(char out[static PATH_BYTES], const struct conf *c, const ch
 	return -ENAMETOOLONG;
 }
 
+/* A new folder is as durable as what is acknowledged from it. */
+static void sync_parent(const char *dir)
+{
+	char path[PATH_BYTES];
+	int fd;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/..", dir) >= sizeof(path))
+		return;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) < 0)
+		log_warn("folder_not_synced", "path=%s error=\"%s\"", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
 static int make_dir(const struct conf *c, struct error *err)
 {
 	const char *dir = text(c, "relay", "data_dir");
 
-	if (mkdir(dir, 0750) == 0 || errno == EEXIST)
+	if (mkdir(dir, 0750) == 0) {
+		sync_parent(dir);
+		return 0;
+	}
+	if (errno == EEXIST)
 		return 0;
 	error_set(err, "data_dir %s: %s", dir, strerror(errno));
 	return -errno;

@@ -91,6 +91,7 @@ struct ingest {
 	bool round_valid;
 	bool wanted_changed;
 	int quarantine_tokens;
+	struct mono_time tokens_due;
 
 	pthread_t thread;
 	bool started;

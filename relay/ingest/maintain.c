@@ -13,7 +13,7 @@ enum {
 	WINDOW_IDLE_DAYS = 90,
 	WINDOWS_EVERY_S = 3600,
 	LOG_BYTES_MAX = 64 << 20,
-	QUARANTINE_PER_TURN = 10,
+	QUARANTINE_PER_S = 10,
 };
 
 /* ---- rows that are decoded later, or again ---- */
@@ -21,11 +21,7 @@ enum {
 static int read_row(struct ingest *in, const struct stream_row *row, const struct catalog *cat,
 		    uint64_t *ret_samples, struct error *err)
 {
-	struct envelope e = {.epoch = row->epoch,
-			     .seq = row->seq,
-			     .encoding = row->encoding,
-			     .body = row->body,
-			     .body_len = row->len};
+	struct envelope e = stream_row_envelope(row);
 	struct batch *b;
 	int r = batch_read(&b, &e, err);
 
@@ -390,12 +386,21 @@ static int prune_windows(struct ingest *in, struct mono_time now)
 	return n < 0 ? n : 0;
 }
 
+/* By time: there are many turns a second while there is more to do. */
+static void refill_quarantine(struct ingest *in, struct mono_time now)
+{
+	if (now.ns < in->tokens_due.ns)
+		return;
+	in->tokens_due.ns = now.ns + NS_PER_S;
+	in->quarantine_tokens = QUARANTINE_PER_S;
+}
+
 bool ingest_maintain(struct ingest *in)
 {
 	struct mono_time now = timebase_mono(in->opt.tb);
 	int r, more = 0;
 
-	in->quarantine_tokens = QUARANTINE_PER_TURN;
+	refill_quarantine(in, now);
 	if (in->refusing && now.ns < in->refuse_until.ns)
 		return false;
 	/* Pruning first: it makes the room that the others need. */

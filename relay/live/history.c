@@ -205,11 +205,7 @@ static void use_catalog(struct query *q, uint64_t id)
 static int take_row(void *ctx, const struct stream_row *row)
 {
 	struct query *q = ctx;
-	struct envelope e = {.epoch = row->epoch,
-			     .seq = row->seq,
-			     .encoding = row->encoding,
-			     .body = row->body,
-			     .body_len = row->len};
+	struct envelope e = stream_row_envelope(row);
 	struct batch *b;
 	int r;
 

@@ -119,15 +119,11 @@ int registry_add_catalog(struct registry *r, const void *bytes, size_t len, uint
 static int read_catalog(struct registry *r, uint64_t id, struct catalog **ret)
 {
 	sqlite3_stmt *st = r->st[REG_CATALOG_BYTES];
-	int e = db_bind(st, "i", (int64_t)id);
+	int e = registry_one_row(st, db_bind(st, "i", (int64_t)id));
 
 	if (e == 0)
-		e = db_step(st);
-	if (e == DB_ROW)
 		e = catalog_load(ret, sqlite3_column_blob(st, 0),
 				 (size_t)sqlite3_column_bytes(st, 0), NULL);
-	else if (e == DB_DONE)
-		e = -ENOENT;
 	sqlite3_reset(st);
 	return e;
 }
@@ -211,16 +207,11 @@ int registry_describe_catalog(struct registry *r, uint64_t id,
 	int e;
 
 	pthread_mutex_lock(&r->db_lock);
-	e = db_bind(st, "i", (int64_t)id);
-	if (e == 0)
-		e = db_step(st);
-	if (e == DB_ROW) {
+	e = registry_one_row(st, db_bind(st, "i", (int64_t)id));
+	if (e == 0) {
 		struct registry_catalog c = catalog_of_row(st);
 
 		cb(ctx, &c);
-		e = 0;
-	} else if (e == DB_DONE) {
-		e = -ENOENT;
 	}
 	sqlite3_reset(st);
 	pthread_mutex_unlock(&r->db_lock);

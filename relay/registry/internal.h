@@ -59,6 +59,9 @@ struct registry {
 	struct table catalogs; /* by id -> catalog_entry */
 };
 
+/* Steps to the one row of a statement that was bound with e. 0, -ENOENT: there is none, or -errno.
+ */
+int registry_one_row(sqlite3_stmt *st, int e) must_check;
 /* Fills the cache at open. db_lock need not be held. */
 int registry_load_catalogs(struct registry *r) must_check;
 void registry_free_catalogs(struct registry *r);

@@ -138,6 +138,15 @@ static int load_devices(struct registry *r)
 	return ret;
 }
 
+int registry_one_row(sqlite3_stmt *st, int e)
+{
+	if (e == 0)
+		e = db_step(st);
+	if (e < 0)
+		return e;
+	return e == DB_ROW ? 0 : -ENOENT;
+}
+
 /* ---- open and close ---- */
 
 static int load_all(struct registry *r)
@@ -434,13 +443,9 @@ int registry_next_removed(struct registry *r, int64_t *ret_vehicle)
 	int e;
 
 	pthread_mutex_lock(&r->db_lock);
-	e = db_step(st);
-	if (e == DB_ROW) {
+	e = registry_one_row(st, 0);
+	if (e == 0)
 		*ret_vehicle = sqlite3_column_int64(st, 0);
-		e = 0;
-	} else if (e == DB_DONE) {
-		e = -ENOENT;
-	}
 	sqlite3_reset(st);
 	pthread_mutex_unlock(&r->db_lock);
 	return e;
@@ -479,15 +484,9 @@ int registry_get_vehicle(struct registry *r, const char *id, struct registry_veh
 	int e;
 
 	pthread_mutex_lock(&r->db_lock);
-	e = db_bind(st, "t", id);
+	e = registry_one_row(st, db_bind(st, "t", id));
 	if (e == 0)
-		e = db_step(st);
-	if (e == DB_ROW) {
 		*ret = vehicle_of_row(st);
-		e = 0;
-	} else if (e == DB_DONE) {
-		e = -ENOENT;
-	}
 	sqlite3_reset(st);
 	pthread_mutex_unlock(&r->db_lock);
 	return e;

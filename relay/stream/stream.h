@@ -34,6 +34,16 @@ struct stream_row {
 	size_t len;
 };
 
+/* Borrows the row's body. */
+static inline struct envelope stream_row_envelope(const struct stream_row *row)
+{
+	return (struct envelope){.epoch = row->epoch,
+				 .seq = row->seq,
+				 .encoding = row->encoding,
+				 .body = row->body,
+				 .body_len = row->len};
+}
+
 struct stream_device {
 	int64_t last_seen_ns;	   /* 0: never */
 	uint64_t batches, samples; /* stored; samples of decoded batches */

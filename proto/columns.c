@@ -229,6 +229,7 @@ range_inline void times(struct section *s, const bool decoding, int64_t *t, size
 	struct clock k = {.leader = leader, .n_leader = n_leader};
 	const int64_t base = n_leader ? leader[0] : 0;
 	struct section_models *m = &s->models;
+	struct range range;
 	struct history h = {0};
 	uint64_t v;
 
@@ -239,16 +240,18 @@ range_inline void times(struct section *s, const bool decoding, int64_t *t, size
 	v = number(&s->range, decoding, &m->period, (uint64_t)(t[1] - t[0]));
 	t[1] = (int64_t)((uint64_t)t[0] + v) & ((1ll << TIME_BITS) - 1);
 	clock_start(&k, t[0], t[1]);
+	range = s->range;
 	for (size_t i = 2; i < n; i++) {
 		int64_t expected = clock_expect(&k);
-		int64_t error = residual(&s->range, decoding, &m->times[k.follows], &h,
-					 NEAR_NOTHING, t[i] - expected);
+		int64_t error = residual(&range, decoding, &m->times[k.follows], &h, NEAR_NOTHING,
+					 t[i] - expected);
 
 		if (decoding)
 			t[i] = (int64_t)((uint64_t)expected + (uint64_t)error) &
 			       ((1ll << TIME_BITS) - 1);
 		clock_learn(&k, t[i]);
 	}
+	s->range = range;
 }
 
 void section_times(struct section *s, int64_t *t, size_t n, const int64_t *leader, size_t n_leader)
@@ -371,6 +374,7 @@ static void forget(struct residual_model *m, const struct history *h)
 range_inline void changes(struct section *s, const bool decoding, struct column *c,
 			  enum column_kind k, struct residual_model *m)
 {
+	struct range range = s->range; /* in registers */
 	struct history h = {0};
 	uint64_t value = c->values[0], step = 0;
 	size_t row = 0;
@@ -386,13 +390,14 @@ range_inline void changes(struct section *s, const bool decoding, struct column 
 		while (!c->present[row]);
 		if (!decoding)
 			diff = (int64_t)extend(c->values[i] - expected, c->width, true);
-		diff = residual(&s->range, decoding, m, &h, (enum near)c->near[row], diff);
+		diff = residual(&range, decoding, m, &h, (enum near)c->near[row], diff);
 		c->near[row] = (uint8_t)h.sign;
 		if (decoding)
 			c->values[i] = extend(expected + (uint64_t)diff, c->width, c->is_signed);
 		step = c->values[i] - value;
 		value = c->values[i];
 	}
+	s->range = range;
 	forget(m, &h);
 }
 

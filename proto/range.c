@@ -11,23 +11,20 @@ void range_encode_start(struct range *r, struct buf *out)
 	*r = (struct range){.range = UINT32_MAX, .out = out, .start = out->len};
 }
 
-void range_shift_out(struct range *r)
+void range_put(struct buf *out, uint32_t low)
 {
-	struct buf *out = r->out;
-
 	if (out->len < out->cap)
-		out->data[out->len++] = (uint8_t)(r->low >> 24);
+		out->data[out->len++] = (uint8_t)(low >> 24);
 	else
-		buf_put_u8(out, (uint8_t)(r->low >> 24));
-	r->low <<= 8;
+		buf_put_u8(out, (uint8_t)(low >> 24));
 }
 
 /* Adds one to what is written already. The first byte cannot overflow: what is coded is below 1. */
-void range_carry(struct range *r)
+void range_carry(struct buf *out, size_t start)
 {
-	size_t at = r->out->len;
+	size_t at = out->len;
 
-	while (at > r->start && ++r->out->data[--at] == 0)
+	while (at > start && ++out->data[--at] == 0)
 		;
 }
 
@@ -44,12 +41,14 @@ void range_encode_end(struct range *r)
 		if (v > high)
 			continue;
 		if (v >> 32)
-			range_carry(r);
+			range_carry(out, r->start);
 		r->low = (uint32_t)v;
 		break;
 	}
-	for (int i = 0; i < 4; i++)
-		range_shift_out(r);
+	for (int i = 0; i < 4; i++) {
+		range_put(out, r->low);
+		r->low <<= 8;
+	}
 	while (!out->failed && out->len > r->start && out->data[out->len - 1] == 0)
 		out->len--;
 }

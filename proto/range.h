@@ -41,7 +41,7 @@ static inline struct bit bit_init(void)
 
 range_inline void bit_learn(struct bit *b, int value)
 {
-	int32_t aim = value ? 65535 : 0;
+	int32_t aim = -value & 65535;
 
 	b->p = (uint16_t)(b->p + (((aim - b->p) * (int32_t)range_rate[b->seen]) >> 15));
 	b->seen = (uint16_t)(b->seen + (b->seen < RANGE_SEEN_MAX));
@@ -52,38 +52,39 @@ void range_encode_end(struct range *r); /* errors are in out->failed */
 /* Past the end of its bytes a reader sees zeros: the writer drops those. */
 void range_decode_start(struct range *r, const uint8_t *data, size_t len);
 
-void range_carry(struct range *r);
-void range_shift_out(struct range *r);
+/* These take no struct range: its address stays unknown, and it can live in registers. */
+void range_carry(struct buf *out, size_t start);
+void range_put(struct buf *out, uint32_t low);
 
 range_inline void range_normalise(struct range *r, const bool decoding)
 {
 	while (r->range < RANGE_TOP) {
-		if (decoding)
-			r->low = r->low << 8 | (r->in < r->end ? *r->in++ : 0);
-		else
-			range_shift_out(r);
+		if (!decoding)
+			range_put(r->out, r->low);
+		r->low <<= 8;
+		if (decoding && r->in < r->end)
+			r->low |= *r->in++;
 		r->range <<= 8;
 	}
 }
 
-/* Codes one decision. Encoding: `value` in; decoding: its value out. Returns it. */
+/* Codes one decision. Encoding: `value` (0 or 1) in; decoding: its value out. Returns it. */
 range_inline int range_bit(struct range *r, const bool decoding, struct bit *b, int value)
 {
 	uint32_t p = b->p >> (16 - RANGE_P_BITS);
-	uint32_t bound;
+	uint32_t bound, mask, skip;
 
 	p += p == 0;
 	bound = (r->range >> RANGE_P_BITS) * p;
 	if (decoding)
 		value = r->low < bound;
-	if (value) {
-		r->range = bound;
-	} else {
-		r->low = decoding ? r->low - bound : r->low + bound;
-		if (!decoding && r->low < bound)
-			range_carry(r);
-		r->range -= bound;
-	}
+	/* Masks: a branch on what nobody can foresee costs more. */
+	mask = (uint32_t)value - 1;
+	skip = bound & mask;
+	r->range = bound + ((r->range - bound - bound) & mask);
+	r->low = decoding ? r->low - skip : r->low + skip;
+	if (!decoding && r->low < skip)
+		range_carry(r->out, r->start);
 	bit_learn(b, value);
 	range_normalise(r, decoding);
 	return value;
@@ -109,7 +110,7 @@ range_inline uint64_t range_raw(struct range *r, const bool decoding, unsigned i
 			add = part * r->range;
 			r->low += add;
 			if (r->low < add)
-				range_carry(r);
+				range_carry(r->out, r->start);
 		}
 		range_normalise(r, decoding);
 		got = got << step | part;

@@ -3,6 +3,7 @@
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 from conftest import DEVICE, DRIVE_DBC, VEHICLE, decoded, drive_conf
@@ -114,6 +115,32 @@ def test_full_disk_keeps_what_is_stored(car, drive_log, small_disk):
     assert_all_stored(car, decoded(car, drive_log))
 
 
+def test_stop_with_a_full_disk_counts_what_is_lost(car, drive_log, small_disk):
+    (small_disk / "ballast").write_bytes(b"x" * (700 << 10))
+    data = small_disk / "agent"
+    data.mkdir()
+    assert car.relay.stop() == 0
+    agent = car.start_agent(drive_conf(car, drive_log, agent={"data_dir": data},
+                                       source={"loop": True, "speed": "20"},
+                                       batch={"max_age_ms": 100}))
+    wait_for("waiting sources", lambda: car.agent_status(DEVICE).get("store_busy", 0) > 0,
+             60, process=agent)
+    began = time.monotonic()
+    assert agent.stop() == 0
+    assert time.monotonic() - began < 2
+    status = car.agent_status(DEVICE)
+    assert status["batches_dropped_stop"] > 0 and status["store_failures"] > 0
+    assert status["samples_dropped"] > 0 and status["outbox_samples"] > 0
+    assert status["samples_dropped"] + status["outbox_samples"] == status["samples_accepted"]
+    assert status["samples_accepted"] == status["samples_collected"]
+    assert (f"batches_lost batches={status['batches_dropped_stop']} "
+            f"samples={status['samples_dropped']}") in agent.log_text()
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    car.start_relay()
+    drain(car, car.start_agent(drive_conf(car, empty_log(car), agent={"data_dir": data})))
+    assert car.metric("towline_relay_samples_total") == status["outbox_samples"]
+
+
 def test_relay_with_a_full_disk_acknowledges_nothing_it_lacks(car, drive_log, small_disk):
     assert car.relay.stop() == 0
     ballast = small_disk / "ballast"
@@ -161,6 +188,43 @@ def test_corrupt_outbox_is_set_aside(car, drive_log):
     aside = list(data.glob("outbox.db.corrupt-*"))
     assert len(aside) == 1 and aside[0].read_bytes().startswith(b"this is no database")
     assert "outbox.db" in agent.log_text()
+
+
+def test_outbox_damaged_while_running(stack, drive_log):
+    """The agent ends; the next one sets the file aside, and what comes then arrives."""
+    stack.catalog = stack.build_catalog("drive", DRIVE_DBC)
+    agent = stack.start_agent(drive_conf(stack, drive_log, source={"loop": True},
+                                         batch={"max_samples": 20000}))
+    database = stack.folder / f"agent-{DEVICE}" / "outbox.db"
+    wait_for("a large outbox", lambda: database.exists() and database.stat().st_size > 3 << 20,
+             60, process=agent)
+    with open(database, "r+b") as f:
+        f.seek(64 << 10)
+        f.write(b"\xa7" * (2 << 20))
+    stack.start_broker()
+    stack.start_relay()
+    stack.add_vehicle(VEHICLE, DEVICE, stack.catalog)
+    assert agent.wait(60) == 1
+    assert "outbox_corrupt" in agent.log_text()
+    again = stack.start_agent(drive_conf(stack, drive_log))
+    status = drain(stack, again)
+    assert "outbox_set_aside" in again.log_text()
+    assert status["samples_acked"] == sum(map(len, decoded(stack, drive_log).values()))
+    assert len(list(database.parent.glob("outbox.db.corrupt-*[0-9]"))) == 1
+
+
+def test_relay_that_comes_late_is_noticed(stack, drive_log):
+    """Nobody subscribes and the broker does not say so: seconds, not the receipt timeout."""
+    stack.catalog = stack.build_catalog("drive", DRIVE_DBC)
+    stack.start_broker()
+    agent = stack.start_agent(drive_conf(stack, drive_log, batch={"max_samples": 2000},
+                                         publish={"receipt_timeout_s": 60}))
+    wait_for("batches", lambda: stack.agent_status(DEVICE).get("batches_published", 0) > 3,
+             process=agent)
+    stack.start_relay()
+    stack.add_vehicle(VEHICLE, DEVICE, stack.catalog)
+    drain(stack, agent, 50)  # asks after 15 s to 18 s
+    assert_all_stored(stack, decoded(stack, drive_log))
 
 
 def test_relay_port_in_use(stack):

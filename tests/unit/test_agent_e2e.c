@@ -589,6 +589,54 @@ START_TEST(reload_takes_rules)
 }
 END_TEST
 
+static void note_class(void *ctx, const struct topic_up *t, const struct batch_column *col)
+{
+	unsigned *classes = ctx;
+
+	(void)col;
+	classes[t->class]++;
+}
+
+static void write_class_config(const char *class)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text),
+		 "[batch]\nmax_age_ms=50\nqueue=1\n[source log]\ntype=replay\npath=%s/log\n"
+		 "speed=1\nloop=true\n[collect all]\nsignals=*\nclass=%s\n",
+		 dir, class);
+	write_config(broker_uri(broker), text);
+}
+
+/* SIGHUP with a class that was not there before, again and again: none starves for want of a
+ * builder. */
+START_TEST(reload_takes_classes)
+{
+	static const char *const names[] = {"bulk", "event", "log", "status", "live"};
+	static const enum uplink_class classes[] = {CLASS_BULK, CLASS_EVENT, CLASS_LOG,
+						    CLASS_STATUS, CLASS_LIVE};
+	unsigned seen[CLASS_COUNT] = {0};
+	pid_t pid;
+
+	write_class_config("bulk");
+	start_relay();
+	relay.column = note_class;
+	relay.ctx = seen;
+	pid = start_agent();
+	for (size_t i = 0; i < array_len(names); i++) {
+		if (i > 0) {
+			write_class_config(names[i]);
+			ck_assert_int_eq(kill(pid, SIGHUP), 0);
+		}
+		ck_assert_msg(turn_until(seen[classes[i]] > 0, WAIT_MS), "%s", names[i]);
+	}
+	ck_assert_int_eq(kill(pid, SIGTERM), 0);
+	ck_assert_int_eq(wait_agent(pid, WAIT_MS), 0);
+	ck_assert_uint_eq(status_counter("samples_dropped"), 0);
+	stop_relay();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("agent_e2e");
@@ -614,6 +662,7 @@ int main(void)
 	tcase_add_test(tc, lost_one_is_sent_again_soon);
 	tcase_add_test(tc, data_dir_is_exclusive);
 	tcase_add_test(tc, reload_takes_rules);
+	tcase_add_test(tc, reload_takes_classes);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

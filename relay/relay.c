@@ -12,7 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096 };
+enum {
+	PATH_BYTES = 4096,
+	/* The largest body that can be read, its envelope and topic. Anyone who may publish could
+	 * have Paho allocate what MQTT allows (256 MiB); the broker keeps larger ones from us. */
+	PACKET_MAX = BATCH_INFLATED_MAX + (64 << 10),
+};
 
 static const struct conf_section sections[] = {
 	{"relay", false, "The relay itself."},
@@ -364,6 +369,7 @@ static struct mqtt_options mqtt_options(const struct conf *c)
 		.backoff_max_ms = number(c, "mqtt", "backoff_max_ms"),
 		.connect_timeout_s = number(c, "mqtt", "connect_timeout_s"),
 		.receive_maximum = (uint16_t)number(c, "mqtt", "receive_maximum"),
+		.max_packet = PACKET_MAX,
 		.queue_bytes = (size_t)number(c, "ingest", "queue_bytes"),
 	};
 }

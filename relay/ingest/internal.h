@@ -91,7 +91,7 @@ struct ingest {
 	bool round_valid;
 	bool wanted_changed;
 	int quarantine_tokens;
-	struct mono_time tokens_due;
+	struct mono_time second_due; /* of upkeep that is not for every turn */
 
 	pthread_t thread;
 	bool started;

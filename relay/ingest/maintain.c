@@ -386,21 +386,23 @@ static int prune_windows(struct ingest *in, struct mono_time now)
 	return n < 0 ? n : 0;
 }
 
-/* By time: there are many turns a second while there is more to do. */
-static void refill_quarantine(struct ingest *in, struct mono_time now)
+/* For what would be too much each turn: there are many a second while there is more to do. */
+static bool is_second_due(struct ingest *in, struct mono_time now)
 {
-	if (now.ns < in->tokens_due.ns)
-		return;
-	in->tokens_due.ns = now.ns + NS_PER_S;
-	in->quarantine_tokens = QUARANTINE_PER_S;
+	if (now.ns < in->second_due.ns)
+		return false;
+	in->second_due.ns = now.ns + NS_PER_S;
+	return true;
 }
 
 bool ingest_maintain(struct ingest *in)
 {
 	struct mono_time now = timebase_mono(in->opt.tb);
+	bool second = is_second_due(in, now);
 	int r, more = 0;
 
-	refill_quarantine(in, now);
+	if (second)
+		in->quarantine_tokens = QUARANTINE_PER_S;
 	if (in->refusing && now.ns < in->refuse_until.ns)
 		return false;
 	/* Pruning first: it makes the room that the others need. */
@@ -421,7 +423,7 @@ bool ingest_maintain(struct ingest *in)
 		more |= r;
 		r = prune_windows(in, now);
 	}
-	if (r == 0)
+	if (r == 0 && second)
 		r = stream_trim_log(in->stream, LOG_BYTES_MAX);
 	if (r < 0) {
 		stream_rollback(in->stream);

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import subprocess
 
 import pytest
@@ -58,6 +59,20 @@ def test_random_bytes_as_payload(car, drive_log):
     assert topic in car.relay.log_text()
     drain(car, car.start_agent(drive_conf(car, drive_log)))
     assert_all_stored(car, decoded(car, drive_log))
+
+
+def test_a_huge_message_is_kept_from_the_relay(car, drive_log):
+    """Larger than any batch that can be read: the broker knows not to forward it."""
+    big = car.folder / "big"
+    big.write_bytes(bytes(40 << 20))
+    subprocess.run(["mosquitto_pub", "-p", str(car.broker_port), "-V", "5", "-q", "1", "-f", big,
+                    "-t", f"tl/1/up/0/{VEHICLE}/{DEVICE}/bulk"], check=True)
+    drain(car, car.start_agent(drive_conf(car, drive_log)))
+    assert_all_stored(car, decoded(car, drive_log))
+    status = pathlib.Path(f"/proc/{car.relay.pid}/status").read_text()
+    peak_kib = int(next(x for x in status.splitlines() if x.startswith("VmHWM")).split()[1])
+    assert peak_kib < 40 << 10
+    assert car.metric("towline_relay_broker_disconnects_total") == 0
 
 
 def test_catalog_unknown_to_the_relay_waits_for_it(stack, drive_log):

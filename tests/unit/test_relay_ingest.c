@@ -198,6 +198,27 @@ static int count_row(void *ctx, const struct stream_row *row)
 	return 0;
 }
 
+/* ---- durability ---- */
+
+static int64_t pragma(const char *sql)
+{
+	sqlite3_stmt *st;
+	int64_t v;
+
+	ck_assert_int_eq(sqlite3_prepare_v2(stream->db, sql, -1, &st, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
+	v = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	return v;
+}
+
+START_TEST(test_a_commit_is_synced)
+{
+	ck_assert_int_eq(pragma("PRAGMA synchronous"), 2); /* FULL */
+	ck_assert_int_eq(pragma("SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
+}
+END_TEST
+
 /* ---- retention ---- */
 
 START_TEST(test_retention_by_bytes_takes_the_oldest_alone)
@@ -245,24 +266,15 @@ END_TEST
 START_TEST(test_file_limit_follows_the_setting)
 {
 	struct ingest_tuning t = in->tuning;
-	int64_t before = 0, after = 0;
-	sqlite3_stmt *st;
 
 	t.max_bytes = 64 << 20;
 	ingest_tune(in, &t);
 	ck_assert_int_ge(loop_turn(in->loop, 0), 0);
-	ck_assert_int_eq(sqlite3_prepare_v2(stream->db, "PRAGMA max_page_count", -1, &st, NULL), 0);
-	ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
-	before = sqlite3_column_int64(st, 0);
-	sqlite3_reset(st);
-	ck_assert_int_eq(before, ingest_file_max(64 << 20) / 4096);
+	ck_assert_int_eq(pragma("PRAGMA max_page_count"), ingest_file_max(64 << 20) / 4096);
 	t.max_bytes = 0;
 	ingest_tune(in, &t);
 	ck_assert_int_ge(loop_turn(in->loop, 0), 0);
-	ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
-	after = sqlite3_column_int64(st, 0);
-	sqlite3_finalize(st);
-	ck_assert_int_gt(after, 1 << 30);
+	ck_assert_int_gt(pragma("PRAGMA max_page_count"), 1 << 30);
 }
 END_TEST
 
@@ -270,9 +282,6 @@ END_TEST
 
 START_TEST(test_minted_epochs_are_bounded)
 {
-	int64_t windows;
-	sqlite3_stmt *st;
-
 	for (uint64_t epoch = 1; epoch <= 300; epoch++) {
 		timebase_fake_advance(&clk, NS_PER_MS);
 		send_one(epoch, 1, epoch);
@@ -285,14 +294,8 @@ START_TEST(test_minted_epochs_are_bounded)
 			l->untold = false;
 	}
 	ck_assert_uint_eq(in->stats.results[INGEST_STORED], 300);
-	ck_assert_int_eq(sqlite3_prepare_v2(stream->db, "SELECT count(*), min(epoch) FROM window",
-					    -1, &st, NULL),
-			 0);
-	ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
-	windows = sqlite3_column_int64(st, 0);
-	ck_assert_int_eq(windows, WINDOWS_MAX);
-	ck_assert_int_eq(sqlite3_column_int64(st, 1), 300 - WINDOWS_MAX + 1);
-	sqlite3_finalize(st);
+	ck_assert_int_eq(pragma("SELECT count(*) FROM window"), WINDOWS_MAX);
+	ck_assert_int_eq(pragma("SELECT min(epoch) FROM window"), 300 - WINDOWS_MAX + 1);
 	ck_assert_uint_le(((struct sender *)table_get(&in->senders, "v1/d1", 5))->n_lanes,
 			  LANES_MAX);
 	send_one(300 - WINDOWS_MAX + 1, 1, 1); /* read back from the disk */
@@ -421,6 +424,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
+	tcase_add_test(t, test_a_commit_is_synced);
 	tcase_add_test(t, test_retention_by_bytes_takes_the_oldest_alone);
 	tcase_add_test(t, test_retention_by_age);
 	tcase_add_test(t, test_file_limit_follows_the_setting);

@@ -69,12 +69,12 @@ int batch_envelope_encode(uint64_t epoch, uint64_t seq, uint32_t encoding, const
 
 /* ---- reading: bytes come from the network, all is checked ---- */
 
-/* Bounds of what a small body that lies can cost: some 60 MiB and a tenth of a second. */
+/* Bounds of what a body that lies can cost: some 60 MiB, and 50 ms more than its samples do. */
 enum {
 	BATCH_INFLATED_MAX = 16 << 20,
 	BATCH_SAMPLES_MAX = 1 << 20,
 	BATCH_SECTIONS_MAX = 512,
-	BATCH_CELLS_MAX = 1 << 24, /* of all groups, rows times signals of the message */
+	BATCH_CELLS_MAX = 1 << 22, /* of all groups, rows times signals of the message */
 };
 
 struct envelope {

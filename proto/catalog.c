@@ -28,9 +28,23 @@ static bool same_signal(const struct catalog *c, uint32_t a, uint32_t b)
 	       strcmp(ma->name, mb->name) == 0;
 }
 
+/* Names may be chosen to hash alike, and a search that is quadratic then would never end. What is
+ * honest needs about a step a signal, times the buses that share their names. */
+enum { INDEX_STEPS_MAX = 1 << 24 };
+
+static int reject_twice(const struct catalog *c, uint32_t signal, struct error *err)
+{
+	const struct catalog_message *m = &c->messages[c->signals[signal].message];
+
+	error_set(err, "catalog: bus '%.40s' has %.90s.%.90s twice", c->buses[m->bus], m->name,
+		  c->signals[signal].name);
+	return -EBADMSG;
+}
+
 int catalog_index(struct catalog_loaded *l, struct error *err)
 {
 	const struct catalog *c = &l->catalog;
+	unsigned int steps = 0;
 
 	memset(l->index, 0xff, (l->index_mask + 1) * sizeof(*l->index)); /* CATALOG_NONE */
 	for (uint32_t i = 0; i < c->n_signals; i++) {
@@ -39,13 +53,14 @@ int catalog_index(struct catalog_loaded *l, struct error *err)
 		uint32_t at = hash_names(message, strlen(message), signal, strlen(signal));
 
 		for (at &= l->index_mask; l->index[at] != CATALOG_NONE;
-		     at = (at + 1) & l->index_mask)
-			if (same_signal(c, l->index[at], i)) {
-				error_set(err, "catalog: bus '%.40s' has %.90s.%.90s twice",
-					  c->buses[c->messages[c->signals[i].message].bus], message,
-					  signal);
+		     at = (at + 1) & l->index_mask) {
+			if (same_signal(c, l->index[at], i))
+				return reject_twice(c, i, err);
+			if (++steps > INDEX_STEPS_MAX) {
+				error_set(err, "catalog: too many names hash alike");
 				return -EBADMSG;
 			}
+		}
 		l->index[at] = i;
 	}
 	return 0;

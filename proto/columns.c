@@ -290,21 +290,24 @@ range_inline void presence(struct section *s, const bool decoding, struct column
 {
 	struct section_models *m = &s->models;
 	unsigned int before = 0;
+	struct range range;
 	size_t n = 0;
 
 	c->same = range_bit(&s->range, decoding, &m->same, c->same);
 	if (c->same)
 		return;
+	range = s->range;
 	for (size_t i = 0; i < c->rows; i++) {
 		unsigned int column_before = c->present[i] >> (decoding ? 0 : 1) & 1;
 		unsigned int context = before << 1 | column_before;
-		int bit = range_bit(&s->range, decoding, &m->present[context], c->present[i] & 1);
+		int bit = range_bit(&range, decoding, &m->present[context], c->present[i] & 1);
 
 		before = (before << 1 | (unsigned int)bit) & 7;
 		c->present[i] = (uint8_t)bit;
 		n += (unsigned int)bit;
 	}
 	c->n = n;
+	s->range = range;
 }
 
 static bool is_narrow(const struct column *c)

@@ -632,6 +632,61 @@ START_TEST(a_message_of_too_many_signals_is_refused)
 }
 END_TEST
 
+static uint32_t fnv(uint32_t h, char c)
+{
+	return (h ^ (uint8_t)c) * 16777619u;
+}
+
+/* The next name of a signal of message "M" whose place in an index of up to 4096 is the first. The
+ * index hashes with FNV-1a, and a zero after each name. */
+static void next_alike(char *name, size_t size, uint32_t *seed)
+{
+	enum { LETTERS = 60, ENDS = LETTERS * LETTERS, INDEX_MASK = 4095 };
+	uint32_t start = 0, h;
+	char a, b;
+
+	for (;; ++*seed) {
+		if (start == 0 || *seed % ENDS == 0) {
+			snprintf(name, size, "S%u", *seed / ENDS);
+			start = fnv(fnv(2166136261u, 'M'), 0);
+			for (const char *p = name; *p; p++)
+				start = fnv(start, *p);
+		}
+		a = (char)('@' + *seed % ENDS / LETTERS);
+		b = (char)('@' + *seed % LETTERS);
+		h = fnv(fnv(fnv(start, a), b), 0);
+		if ((h & INDEX_MASK) == 0)
+			break;
+	}
+	++*seed;
+	snprintf(name + strlen(name), size - strlen(name), "%c%c", a, b);
+}
+
+START_TEST(names_that_hash_alike_cannot_stall)
+{
+	enum { N = 24000 };
+	static struct catalog_signal signals[N];
+	static char names[N][16];
+	struct catalog_message message = {.name = "M", .bytes = 8, .n_signals = N};
+	struct catalog from = {.buses = BUSES,
+			       .n_buses = 1,
+			       .messages = &message,
+			       .n_messages = 1,
+			       .signals = signals,
+			       .n_signals = N};
+	struct error err = {0};
+	struct catalog *c;
+	uint32_t seed = 0;
+
+	for (uint32_t i = 0; i < N; i++) {
+		next_alike(names[i], sizeof(names[i]), &seed);
+		signals[i] = plain(names[i], 0, 0, 8);
+	}
+	ck_assert_int_eq(catalog_build(&c, &from, &err), -EBADMSG);
+	ck_assert_msg(strstr(err.text, "hash alike"), "%s", err.text);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("catalog");
@@ -653,6 +708,7 @@ int main(void)
 	tcase_add_test(t, few_bytes_cannot_cost_much_memory);
 	tcase_add_test(t, files_are_loaded_and_named_in_errors);
 	tcase_add_test(t, a_message_of_too_many_signals_is_refused);
+	tcase_add_test(t, names_that_hash_alike_cannot_stall);
 	tcase_add_test(t, ten_thousand_signals_load_quickly);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -178,6 +178,7 @@ static void on_back_said(struct loop_wake *w)
 
 	if (atomic_load(&a->failed)) {
 		a->exit_code = AGENT_EXIT_FAILED;
+		a->state = "failed";
 		loop_stop(a->loop);
 	} else if (atomic_load(&a->drained) &&
 		   conf_bool(a->conf, "agent", NULL, "exit_when_drained")) {

@@ -86,7 +86,7 @@ static void open_header(struct batcher *b, struct open_batch *o)
 {
 	struct clock_pair pair;
 
-	o->opened = timebase_mono(b->opt.tb);
+	o->opened = batcher_now(b);
 	pair = b->opt.fixed ? *b->opt.fixed
 			    : clock_pair_read(b->opt.tb, b->opt.header.time_unit_ns);
 	o->header = b->opt.header;
@@ -125,6 +125,11 @@ int batcher_add(struct batcher *b, enum uplink_class class, uint32_t message, in
 		open_header(b, o);
 	o->count += n;
 	return 0;
+}
+
+struct mono_time batcher_now(const struct batcher *b)
+{
+	return timebase_mono(b->opt.tb);
 }
 
 void batcher_tick(struct batcher *b, struct mono_time now)

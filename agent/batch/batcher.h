@@ -35,6 +35,8 @@ bool batcher_ready(struct batcher *b, unsigned classes);
 int batcher_add(struct batcher *b, enum uplink_class class, uint32_t message, int64_t mono_ns,
 		const struct sample *samples, size_t n) must_check;
 
+/* The agent's clock, not that of samples. */
+struct mono_time batcher_now(const struct batcher *b);
 /* Closes those whose age has come. */
 void batcher_tick(struct batcher *b, struct mono_time now);
 /* When the next one is due; false: none is open with samples in it. */

@@ -1,6 +1,7 @@
 #include "agent/batch/pipeline.h"
 
 #include "agent/decode/decode.h"
+#include "agent/health/limit.h"
 #include "base/log.h"
 
 struct pipeline {
@@ -10,6 +11,7 @@ struct pipeline {
 	struct batcher *batcher;
 	struct counters *counters;
 	unsigned classes;
+	struct limit dropped;
 	struct sample *samples; /* pipeline_slack of them */
 };
 
@@ -78,8 +80,9 @@ static void add_run(struct pipeline *p, uint32_t message, int64_t t_ns, const st
 	if (batcher_add(p->batcher, run->class, message, t_ns, run->samples, run->n) == 0)
 		return;
 	counter_add(&p->counters->samples_dropped_front, run->n);
-	log_error("samples_dropped", "message=%s samples=%zu what=they fit no batch",
-		  p->cat->messages[message].name, run->n);
+	if (limit_pass(&p->dropped, "samples_dropped", batcher_now(p->batcher)))
+		log_error("samples_dropped", "message=%s samples=%zu what=they fit no batch",
+			  p->cat->messages[message].name, run->n);
 }
 
 static void count_isotp(struct pipeline *p)

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ORIGIN_BYTES = 256, RULES_MAX = 8192 };
+enum { ORIGIN_BYTES = 256 };
 
 enum source_type { SOURCE_REPLAY, SOURCE_SOCKETCAN };
 enum { TIMESTAMPS_LOG = 1 };

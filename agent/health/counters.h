@@ -29,7 +29,7 @@
 	X(samples_dropped_front, "collected samples that did not fit any batch")                   \
 	X(store_busy, "times that a source waited because no batch was free")                      \
 	X(batches_stored, "batches committed to the outbox")                                       \
-	X(samples_accepted, "samples in batches committed to the outbox")                          \
+	X(samples_accepted, "samples in batches committed to the outbox, or lost before")          \
 	X(store_failures, "commits that failed, for instance on a full disk; tried again")         \
 	X(batches_dropped, "batches lost: quota, purge, or stop while the disk was full")          \
 	X(samples_dropped, "samples in them")                                                      \
@@ -46,7 +46,7 @@
 	X(batches_quarantined, "batches the relay cannot read, set aside")                         \
 	X(samples_quarantined, "samples in them")                                                  \
 	X(receipts_received, "receipts for this epoch")                                            \
-	X(receipts_bad, "receipts that could not be read")                                         \
+	X(receipts_bad, "receipts that could not be read, or for what was never sent")             \
 	X(receipts_foreign, "receipts for another epoch, not used")                                \
 	X(outbox_rows, "batches in the outbox now")                                                \
 	X(outbox_bytes, "bytes of them")                                                           \

@@ -10,7 +10,7 @@ struct status_info {
 	uint64_t epoch;
 	struct wall_time now;
 	struct mono_time uptime; /* since the agent started */
-	const char *state;	 /* "running", "stopping", "drained", "stopped" */
+	const char *state;	 /* "running", "drained", "stopped", "failed" */
 };
 
 /* Writes one flat JSON object to path by way of a temporary file next to it and a rename, so that

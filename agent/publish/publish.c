@@ -1,5 +1,6 @@
 #include "agent/publish/publish.h"
 
+#include "agent/health/limit.h"
 #include "agent/publish/flight.h"
 #include "agent/store/totals.h"
 #include "base/log.h"
@@ -29,6 +30,7 @@ struct publish {
 	struct loop_timer timer;
 	struct loop_timer resubscribe;
 	bool ready; /* connected, and receipts are subscribed to */
+	struct limit refusals, bad_receipts, foreign_receipts;
 	struct buf envelope;
 	/* Receipts for anything above are nonsense: it was never sent. */
 	uint64_t sent[CLASS_COUNT];
@@ -231,8 +233,9 @@ static bool clamp_range(struct publish *p, enum uplink_class class, struct recei
 {
 	if (range->to > p->sent[class]) {
 		counter_add(&p->counters->receipts_bad, 1);
-		log_warn("receipt_bad", "class=%s through=%" PRIu64 " sent=%" PRIu64,
-			 class_name(class), range->to, p->sent[class]);
+		if (limit_pass(&p->bad_receipts, "receipt_bad", now(p)))
+			log_warn("receipt_bad", "class=%s through=%" PRIu64 " sent=%" PRIu64,
+				 class_name(class), range->to, p->sent[class]);
 		range->to = p->sent[class];
 	}
 	return range->from <= range->to;
@@ -284,8 +287,10 @@ static void purge(struct publish *p, enum uplink_class class, uint64_t seq)
 static void take_nack(struct publish *p, enum uplink_class class, const struct receipt_nack *n)
 {
 	counter_add(&p->counters->batches_nacked, 1);
-	log_warn("batch_refused", "by=relay class=%s seq=%" PRIu64 " code=%s retry_after_s=%u",
-		 class_name(class), n->seq, nack_name(n->code), n->retry_after_s);
+	if (limit_pass(&p->refusals, "batch_refused", now(p)))
+		log_warn("batch_refused",
+			 "by=relay class=%s seq=%" PRIu64 " code=%s retry_after_s=%u",
+			 class_name(class), n->seq, nack_name(n->code), n->retry_after_s);
 	switch (n->code) {
 	case NACK_INVALID:
 		if (n->seq <= p->sent[class])
@@ -307,7 +312,8 @@ void publish_receipt(struct publish *p, const struct receipt *r)
 {
 	if (r->epoch != store_epoch(p->store)) {
 		counter_add(&p->counters->receipts_foreign, 1);
-		log_warn("receipt_foreign", "epoch=%016" PRIx64, r->epoch);
+		if (limit_pass(&p->foreign_receipts, "receipt_foreign", now(p)))
+			log_warn("receipt_foreign", "epoch=%016" PRIx64, r->epoch);
 		return;
 	}
 	counter_add(&p->counters->receipts_received, 1);
@@ -389,7 +395,9 @@ static void on_message(void *ctx, const struct mqtt_message *m)
 		return;
 	if (receipt_decode(&r, m->payload, m->len, &err) < 0) {
 		counter_add(&p->counters->receipts_bad, 1);
-		log_warn("receipt_bad", "topic=%s bytes=%zu what=%s", m->topic, m->len, err.text);
+		if (limit_pass(&p->bad_receipts, "receipt_bad", now(p)))
+			log_warn("receipt_bad", "topic=%s bytes=%zu what=%s", m->topic, m->len,
+				 err.text);
 		return;
 	}
 	publish_receipt(p, &r);
@@ -403,8 +411,10 @@ static void on_published(void *ctx, uint64_t cookie, int reason)
 
 	if (reason != 0) {
 		counter_add(&p->counters->batches_refused, 1);
-		log_warn("batch_refused", "by=broker class=%s seq=%" PRIu64 " reason=0x%02x",
-			 class_name(class), seq, (unsigned)reason);
+		if (limit_pass(&p->refusals, "batch_refused", now(p)))
+			log_warn("batch_refused",
+				 "by=broker class=%s seq=%" PRIu64 " reason=0x%02x",
+				 class_name(class), seq, (unsigned)reason);
 	}
 	flight_puback(p->flight, class, seq, reason, now(p));
 	pump(p);

@@ -1,5 +1,6 @@
 #include "agent/source/replay.h"
 
+#include "agent/health/limit.h"
 #include "agent/source/candump.h"
 #include "agent/source/log_input.h"
 #include "base/log.h"
@@ -36,6 +37,7 @@ struct replay {
 
 	struct loop_timer timer;
 	struct loop_fd io;
+	struct limit bad_lines;
 	bool busy; /* waits for resume */
 
 	char unknown[BUSES_UNKNOWN_MAX][CANDUMP_BUS_MAX + 1];
@@ -136,7 +138,8 @@ static void wait_for_input(struct replay *r)
 static void report_bad_line(struct replay *r, const struct error *err)
 {
 	counter_add(&r->base.env->counters->lines_bad, 1);
-	log_warn("line_bad", "source=%s %s", r->base.name, err->text);
+	if (limit_pass(&r->bad_lines, "line_bad", loop_now(r->base.env->loop)))
+		log_warn("line_bad", "source=%s %s", r->base.name, err->text);
 }
 
 /* Starts the next round of a loop. Returns whether there is one. */

@@ -1,5 +1,6 @@
 #include "agent/source/socketcan.h"
 
+#include "agent/health/limit.h"
 #include "base/log.h"
 
 #include <linux/can.h>
@@ -29,6 +30,7 @@ struct socketcan {
 	uint32_t overflow; /* the socket's drop counter when last seen */
 	struct loop_fd io;
 	struct loop_timer retry;
+	struct limit dropped;
 	struct canfd_frame frames[FRAMES_A_READ];
 	struct iovec iov[FRAMES_A_READ];
 	struct mmsghdr msgs[FRAMES_A_READ];
@@ -208,8 +210,9 @@ static void take(struct socketcan *c, size_t i, const struct clock_pair *now)
 	if (env->frame(env->ctx, &f) == SOURCE_BUSY) {
 		counter_add(&env->counters->frames_dropped_busy, 1);
 		counter_add(&env->counters->frames_dropped, 1);
-		log_warn("frames_dropped", "source=%s interface=%s what=no free batch",
-			 c->base.name, c->interface);
+		if (limit_pass(&c->dropped, "frames_dropped", loop_now(env->loop)))
+			log_warn("frames_dropped", "source=%s interface=%s what=no free batch",
+				 c->base.name, c->interface);
 	}
 }
 

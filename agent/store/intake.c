@@ -1,5 +1,6 @@
 #include "agent/store/intake.h"
 
+#include "agent/health/limit.h"
 #include "agent/store/totals.h"
 #include "base/log.h"
 
@@ -28,6 +29,7 @@ struct intake {
 	struct counters *counters;
 	struct intake_handlers on;
 	struct loop_timer retry;
+	struct limit quota;
 	int error; /* of the last commit, as logged; 0: it went well */
 	struct pending pending[PENDING_MAX];
 	size_t n;
@@ -171,9 +173,11 @@ static void account(struct intake *in, const struct store_count *stored,
 	if (dropped->rows > 0) {
 		count_dropped(in, dropped->rows, dropped->samples);
 		counter_add(&c->batches_dropped_quota, dropped->rows);
-		log_warn("store_quota", "dropped=%llu samples=%llu rows=%llu",
-			 (unsigned long long)dropped->rows, (unsigned long long)dropped->samples,
-			 (unsigned long long)store_totals(in->store).rows);
+		if (limit_pass(&in->quota, "store_quota", loop_now(in->loop)))
+			log_warn("store_quota", "dropped=%llu samples=%llu rows=%llu",
+				 (unsigned long long)dropped->rows,
+				 (unsigned long long)dropped->samples,
+				 (unsigned long long)store_totals(in->store).rows);
 	}
 	store_show_totals(in->store, in->counters);
 }

@@ -1,5 +1,6 @@
 /* Sources: replay of files, gzip and pipes under a clock that the test turns; socketcan as far as a
  * machine without CAN can tell. */
+#include "agent/health/limit.h"
 #include "agent/source/replay.h"
 #include "agent/source/socketcan.h"
 #include "base/log.h"
@@ -192,6 +193,21 @@ START_TEST(bad_lines_are_counted_and_passed_over)
 	ck_assert_uint_eq(got[1].bus, FRAME_BUS_NONE);
 	ck_assert_uint_eq(got[2].len, 2);
 	ck_assert_uint_eq(n_ended, 1);
+}
+END_TEST
+
+/* What is wrong a thousand times is counted a thousand times, and logged a few. */
+START_TEST(the_log_is_not_flooded)
+{
+	struct limit l = {0};
+	struct mono_time at = {0};
+	unsigned passed = 0;
+
+	for (int i = 0; i < 1000; i++)
+		passed += limit_pass(&l, "line_bad", at);
+	ck_assert_uint_eq(passed, LIMIT_BURST);
+	at.ns += LIMIT_PERIOD_S * NS_PER_S;
+	ck_assert(limit_pass(&l, "line_bad", at));
 }
 END_TEST
 
@@ -452,6 +468,7 @@ int main(void)
 	tcase_add_test(tc, at_its_speed);
 	tcase_add_test(tc, loses_nothing_when_busy);
 	tcase_add_test(tc, bad_lines_are_counted_and_passed_over);
+	tcase_add_test(tc, the_log_is_not_flooded);
 	tcase_add_test(tc, rounds_of_a_loop_go_on_in_time);
 	tcase_add_test(tc, an_empty_log_does_not_loop);
 	tcase_add_test(tc, gzip);

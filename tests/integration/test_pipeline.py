@@ -6,7 +6,7 @@ import json
 import signal
 
 import pytest
-from conftest import DEVICE, VEHICLE, decoded, drive_conf, replay
+from conftest import DEVICE, ROOT, VEHICLE, decoded, drive_conf, replay
 from helpers import (assert_all_stored, assert_history, assert_same, drain, empty_log, history,
                      points, same, to_ms)
 from stack import wait_for
@@ -20,6 +20,13 @@ def test_every_sample_arrives_once_and_exact(car, drive_log):
     assert status["samples_accepted"] == status["samples_acked"] == total
     assert status["outbox_rows"] == 0
     assert_all_stored(car, expected)
+
+
+def test_readme_explains_every_counter(car, drive_log):
+    status = drain(car, car.start_agent(drive_conf(car, drive_log)))
+    readme = (ROOT / "agent" / "README.md").read_text()
+    assert len(status) > 50
+    assert [name for name in status if f"`{name}`" not in readme] == []
 
 
 def test_state_is_the_last_sample_of_each_signal(car, drive_log):

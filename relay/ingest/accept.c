@@ -139,8 +139,9 @@ static int decode(struct ingest *in, struct batch *b, struct pending *p, struct 
 		p->cat = NULL;
 		return 0;
 	}
-	if (r == 0)
-		r = live_collect(&in->values, b, p->cat, &p->samples, err);
+	if (r < 0) /* a damaged catalog of ours is no fault of the batch */
+		return r == -EBADMSG ? -EIO : r;
+	r = live_collect(&in->values, b, p->cat, &p->samples, err);
 	if (r == 0)
 		p->n_values = in->values.n - p->first_value;
 	return r;

@@ -182,11 +182,11 @@ static void store(struct ingest *in, struct incoming *msg, struct batch *b, stru
 
 	if (e == 0)
 		e = window_add(&msg->lane->window, msg->envelope.seq);
-	if (e == WINDOW_FULL)
+	if (e == WINDOW_FORGOT)
 		log_warn("window_full", "vehicle=%s device=%s epoch=%016llx gaps=%d",
 			 msg->topic.vehicle, msg->topic.device,
 			 (unsigned long long)msg->envelope.epoch, WINDOW_RANGES_MAX);
-	if (e != 0) {
+	if (e < 0) {
 		in->values.n = p->first_value;
 		refuse_busy(in, msg);
 		return;

@@ -67,6 +67,18 @@ static void advance(struct window *w, uint64_t seq)
 	}
 }
 
+/* A range of its own for seq, at i. */
+static int add_range(struct window *w, size_t i, uint64_t seq)
+{
+	int r;
+
+	if (w->n < WINDOW_RANGES_MAX)
+		return insert_range(w, i, seq, seq);
+	remove_range(w, 0);
+	r = insert_range(w, i > 0 ? i - 1 : 0, seq, seq);
+	return r < 0 ? r : WINDOW_FORGOT;
+}
+
 int window_add(struct window *w, uint64_t seq)
 {
 	size_t i;
@@ -89,9 +101,7 @@ int window_add(struct window *w, uint64_t seq)
 	} else if (joins_next) {
 		w->ranges[i].from = seq;
 	} else {
-		if (w->n >= WINDOW_RANGES_MAX)
-			return WINDOW_FULL;
-		return insert_range(w, i, seq, seq);
+		return add_range(w, i, seq);
 	}
 	return 0;
 }
@@ -111,7 +121,8 @@ void window_undo(struct window *w, uint64_t seq)
 {
 	size_t i;
 
-	assert(window_has(w, seq));
+	if (!window_has(w, seq))
+		return; /* forgotten */
 	if (seq <= w->through) {
 		if (seq < w->through)
 			must_insert(w, 0, seq + 1, w->through);

@@ -1,16 +1,19 @@
 /* relay/stream/window.h: the set of seqs of one (device, epoch, class) that are stored.
  *
  * All through `through`, and ranges above it: what a vehicle dropped, or what is still on its way,
- * leaves a gap. Exact: a seq is never forgotten nor assumed, so that nothing is acknowledged that
- * is not stored, and nothing is stored twice. */
+ * leaves a gap. A seq is never assumed: nothing is acknowledged that is not stored. None is
+ * forgotten, so that nothing is stored twice, until there are more than WINDOW_RANGES_MAX gaps: a
+ * vehicle that drops batches all the time must not end up refused for good. Then the lowest range
+ * goes, whose batches were acknowledged thousands of gaps ago; one that came again all the same
+ * would be stored again. */
 #pragma once
 
 #include "base/bytes.h"
 #include "proto/receipt.h"
 
 enum {
-	WINDOW_HAVE = 1, /* the seq is in the set */
-	WINDOW_FULL = 2, /* it would take one more range than WINDOW_RANGES_MAX */
+	WINDOW_HAVE = 1,   /* the seq is in the set */
+	WINDOW_FORGOT = 2, /* added; for want of room the lowest range is not known any more */
 };
 
 enum { WINDOW_RANGES_MAX = 4096 };
@@ -23,9 +26,10 @@ struct window {
 
 void window_free(struct window *w);
 bool window_has(const struct window *w, uint64_t seq);
-/* Returns 0; WINDOW_HAVE or WINDOW_FULL with nothing added; -ENOMEM. seq is at least 1. */
+/* Returns 0; WINDOW_FORGOT; WINDOW_HAVE or -ENOMEM with nothing added. seq is at least 1. */
 int window_add(struct window *w, uint64_t seq) must_check;
-/* Takes back an add. Adds must be taken back in reverse order: then it can not fail. */
+/* Takes back an add. Adds must be taken back in reverse order: then it can not fail. What was
+ * forgotten meanwhile stays so. */
 void window_undo(struct window *w, uint64_t seq);
 
 /* The ranges above `through` as varints, for the window table. */

@@ -93,17 +93,27 @@ START_TEST(test_undo_in_reverse)
 }
 END_TEST
 
-START_TEST(test_full_and_never_wrong)
+START_TEST(test_full_goes_on_and_assumes_nothing)
 {
 	struct window w = {0};
 
 	for (uint64_t i = 0; i < WINDOW_RANGES_MAX; i++)
 		ck_assert_int_eq(window_add(&w, 10 + 2 * i), 0);
-	ck_assert_int_eq(window_add(&w, 1000000), WINDOW_FULL);
-	ck_assert(!window_has(&w, 1000000));
-	ck_assert_int_eq(window_add(&w, 11), 0); /* joins two: always has room */
+	ck_assert_int_eq(window_add(&w, 11), 0); /* 10 to 12: joining always has room */
 	ck_assert_int_eq(window_add(&w, 1000000), 0);
-	ck_assert_int_eq(window_add(&w, UINT64_MAX), WINDOW_FULL);
+	ck_assert_int_eq(window_add(&w, UINT64_MAX), WINDOW_FORGOT);
+	ck_assert_uint_eq(w.n, WINDOW_RANGES_MAX);
+	ck_assert(window_has(&w, UINT64_MAX) && window_has(&w, 14) && !window_has(&w, 12));
+	ck_assert_int_eq(window_add(&w, 3), WINDOW_FORGOT); /* the lowest itself */
+	ck_assert(window_has(&w, 3) && !window_has(&w, 14) && window_has(&w, 16));
+	ck_assert_uint_eq(w.through, 0);
+	window_undo(&w, 3);
+	window_undo(&w, UINT64_MAX);
+	window_undo(&w, 1000000);
+	window_undo(&w, 11); /* was forgotten: nothing to take back */
+	ck_assert(!window_has(&w, 3) && !window_has(&w, UINT64_MAX) && !window_has(&w, 11));
+	ck_assert(window_has(&w, 16));
+	ck_assert_uint_eq(w.n, WINDOW_RANGES_MAX - 3); /* 10, 12 and 14 */
 	window_free(&w);
 }
 END_TEST
@@ -154,7 +164,7 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_is_the_naive_set);
 	tcase_add_test(t, test_undo_in_reverse);
-	tcase_add_test(t, test_full_and_never_wrong);
+	tcase_add_test(t, test_full_goes_on_and_assumes_nothing);
 	tcase_add_test(t, test_describe_in_parts);
 	tcase_add_test(t, test_bad_bytes);
 	suite_add_tcase(s, t);

@@ -20,11 +20,12 @@ struct entry {
 	size_t bytes;
 	struct mono_time due;
 	uint64_t first, last; /* turns: of its first and its latest publish */
-	unsigned sent;	      /* times without an answer */
-	unsigned refused;     /* times in a row */
-	unsigned fast;	      /* times that it was overtaken */
-	bool deferred;	      /* due is a backoff; else a receipt may still come */
-	bool with_broker;     /* PUBACK: the receipt cannot come before it */
+	struct mono_time puback_at;
+	unsigned sent;	  /* times without an answer */
+	unsigned refused; /* times in a row */
+	unsigned fast;	  /* times that it was overtaken */
+	bool deferred;	  /* due is a backoff; else a receipt may still come */
+	bool with_broker; /* PUBACK: the receipt cannot come before it */
 	bool overtaken;
 };
 
@@ -38,6 +39,7 @@ struct flight {
 
 	uint64_t turn;	   /* publishes in this connection */
 	uint64_t answered; /* latest first publish of whatever was answered */
+	int64_t lag_ns;	   /* from PUBACK to receipt, as it was lately */
 	bool heard;	   /* there was a receipt in this connection */
 	unsigned probes;   /* in a row without a receipt; above 0: silence */
 	struct mono_time probe_due;
@@ -145,12 +147,19 @@ static int64_t receipt_wait(const struct flight *w, unsigned times)
 	return ns <= max ? ns : max > first ? max : first;
 }
 
-/* Half the receipt timeout at most: what a relay's return costs a vehicle that waits for it. */
+static int64_t larger(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* A relay that is late is not made later by repeats. Half the receipt timeout at most: what a
+ * relay's return costs a vehicle that waits for it. */
 static int64_t probe_wait(const struct flight *w)
 {
 	int64_t ns = doubled(w->opt.receipt_timeout_ns / PROBE_FIRST, w->probes);
 	int64_t max = w->opt.receipt_timeout_ns / PROBE_MOST;
 
+	ns = larger(ns, 2 * w->lag_ns);
 	return ns < max ? ns : max;
 }
 
@@ -274,10 +283,27 @@ static void defer(struct flight *w, struct entry *e, int64_t at_least_ns, struct
 	e->sent = e->fast = 0; /* somebody is there */
 }
 
+static void note_puback(struct entry *e, struct mono_time now)
+{
+	e->with_broker = true;
+	e->puback_at = now;
+}
+
+/* Rises at once, falls slowly. At most what still lets a silence be noticed. */
+static void note_lag(struct flight *w, int64_t ns)
+{
+	int64_t max = w->opt.receipt_timeout_ns / PROBE_FIRST;
+
+	ns = ns < max ? ns : max;
+	w->lag_ns = larger(ns, w->lag_ns - w->lag_ns / 8 + ns / 8);
+}
+
 /* Of a row that was sent several times nobody knows which one was answered: the first, to be
  * safe. */
-static void note_answer(struct flight *w, const struct entry *e)
+static void note_answer(struct flight *w, const struct entry *e, struct mono_time now)
 {
+	if (e->with_broker && e->first == e->last)
+		note_lag(w, now.ns - e->puback_at.ns);
 	if (e->first > w->answered)
 		w->answered = e->first;
 }
@@ -292,7 +318,7 @@ void flight_puback(struct flight *w, enum uplink_class class, uint64_t seq, int 
 	if (reason == REASON_NO_SUBSCRIBER || reason >= REASON_REFUSED)
 		defer(w, e, BACKOFF_FIRST_MS * NS_PER_MS, now);
 	else
-		e->with_broker = true;
+		note_puback(e, now);
 }
 
 void flight_nack(struct flight *w, enum uplink_class class, uint64_t seq, uint32_t retry_after_s,
@@ -303,14 +329,15 @@ void flight_nack(struct flight *w, enum uplink_class class, uint64_t seq, uint32
 
 	if (!e)
 		return;
-	note_answer(w, e);
+	note_answer(w, e, now);
 	if (ns < BACKOFF_FIRST_MS * NS_PER_MS)
 		ns = BACKOFF_FIRST_MS * NS_PER_MS;
 	defer(w, e, ns, now);
 }
 
+/* answered: when; NULL: they were not. */
 static size_t remove_range(struct flight *w, enum uplink_class class, uint64_t from, uint64_t to,
-			   bool answered)
+			   const struct mono_time *answered)
 {
 	size_t removed = 0, i = 0;
 
@@ -322,7 +349,7 @@ static size_t remove_range(struct flight *w, enum uplink_class class, uint64_t f
 			continue;
 		}
 		if (answered)
-			note_answer(w, e);
+			note_answer(w, e, *answered);
 		w->bytes -= e->bytes;
 		*e = w->entries[--w->n];
 		removed++;
@@ -332,19 +359,20 @@ static size_t remove_range(struct flight *w, enum uplink_class class, uint64_t f
 
 size_t flight_remove(struct flight *w, enum uplink_class class, uint64_t from, uint64_t to)
 {
-	return remove_range(w, class, from, to, false);
+	return remove_range(w, class, from, to, NULL);
 }
 
-size_t flight_acked(struct flight *w, enum uplink_class class, uint64_t from, uint64_t to)
+size_t flight_acked(struct flight *w, enum uplink_class class, uint64_t from, uint64_t to,
+		    struct mono_time now)
 {
-	return remove_range(w, class, from, to, true);
+	return remove_range(w, class, from, to, &now);
 }
 
 /* Between one and two graces from now: its receipt may be on the way, and a relay that came back
  * must not hear all vehicles at once. */
 static void overtake(struct flight *w, struct entry *e, struct mono_time now)
 {
-	int64_t grace = GRACE_MS * NS_PER_MS;
+	int64_t grace = larger(GRACE_MS * NS_PER_MS, 2 * w->lag_ns);
 	int64_t due = now.ns + grace + grace / 100 * (int64_t)(next_random(w) % 100);
 
 	e->overtaken = true;

@@ -9,6 +9,9 @@
  * All hold their place: who is refused sends less. A part of the window is kept for the urgent
  * classes (event, live), so that refused bulk does not block them.
  *
+ * Receipts that come late lengthen these times (to a half of receipt_timeout at most), so that a
+ * relay that is behind does not get everything twice.
+ *
  * A silence: the broker has taken rows, but no receipt comes for a quarter of receipt_timeout. As a
  * PUBACK does not say whether anybody listens, they may be lost, all of them. Instead of all, one
  * row is sent again then, the oldest of the most urgent class, each half of receipt_timeout. The
@@ -64,7 +67,8 @@ void flight_puback(struct flight *w, enum uplink_class class, uint64_t seq, int 
 void flight_nack(struct flight *w, enum uplink_class class, uint64_t seq, uint32_t retry_after_s,
 		 struct mono_time now);
 /* A receipt covers them: stored by the relay. Returns how many of them were in the window. */
-size_t flight_acked(struct flight *w, enum uplink_class class, uint64_t from, uint64_t to);
+size_t flight_acked(struct flight *w, enum uplink_class class, uint64_t from, uint64_t to,
+		    struct mono_time now);
 /* A receipt has come, and all that it says was told by flight_acked and flight_nack. */
 void flight_heard(struct flight *w, struct mono_time now);
 /* They are gone from the outbox. Returns how many of them were in the window. */

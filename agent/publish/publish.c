@@ -263,7 +263,7 @@ static void take_acks(struct publish *p, const struct receipt *r)
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
-		flight_acked(p->flight, r->class, ranges[i].from, ranges[i].to);
+		flight_acked(p->flight, r->class, ranges[i].from, ranges[i].to, now(p));
 	counter_add(&p->counters->batches_acked, count.rows);
 	counter_add(&p->counters->samples_acked, count.samples);
 }

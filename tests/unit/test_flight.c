@@ -173,7 +173,7 @@ START_TEST(the_end_of_a_silence_sends_the_rest)
 	advance_s(10);
 	ck_assert(is_due(CLASS_BULK, 1));
 	sent_and_with_broker(CLASS_BULK, 1);
-	ck_assert_uint_eq(flight_acked(w, CLASS_BULK, 1, 1), 1);
+	ck_assert_uint_eq(flight_acked(w, CLASS_BULK, 1, 1, now), 1);
 	flight_heard(w, now);
 	ck_assert(nothing_due()); /* its receipt may be on the way */
 	advance_s(2);
@@ -217,7 +217,7 @@ START_TEST(little_is_sent_before_the_first_receipt)
 	flight_sent(w, CLASS_EVENT, 1, 1, now);
 	flight_sent(w, CLASS_EVENT, 2, 1, now);
 	ck_assert(!flight_admits(w, CLASS_EVENT));
-	ck_assert_uint_eq(flight_acked(w, CLASS_EVENT, 1, 2), 2);
+	ck_assert_uint_eq(flight_acked(w, CLASS_EVENT, 1, 2, now), 2);
 	flight_heard(w, now);
 	ck_assert(flight_admits(w, CLASS_BULK));
 	flight_reset(w);
@@ -236,7 +236,7 @@ START_TEST(overtaken_is_sent_again_soon)
 	sent_and_with_broker(CLASS_BULK, 1);
 	for (int i = 0; i < 3; i++) {
 		sent_and_with_broker(CLASS_BULK, next);
-		ck_assert_uint_eq(flight_acked(w, CLASS_BULK, next, next), 1);
+		ck_assert_uint_eq(flight_acked(w, CLASS_BULK, next, next, now), 1);
 		hear();
 		next++;
 		ck_assert(nothing_due());
@@ -245,7 +245,7 @@ START_TEST(overtaken_is_sent_again_soon)
 		sent_and_with_broker(CLASS_BULK, 1);
 	}
 	sent_and_with_broker(CLASS_BULK, next);
-	ck_assert_uint_eq(flight_acked(w, CLASS_BULK, next, next), 1);
+	ck_assert_uint_eq(flight_acked(w, CLASS_BULK, next, next, now), 1);
 	hear();
 	advance_s(2);
 	ck_assert(nothing_due());
@@ -264,10 +264,32 @@ START_TEST(receipt_of_a_repeat_proves_little)
 	advance_s(2);
 	ck_assert(is_due(CLASS_EVENT, 1));
 	sent_and_with_broker(CLASS_EVENT, 1);
-	ck_assert_uint_eq(flight_acked(w, CLASS_EVENT, 1, 1), 1);
+	ck_assert_uint_eq(flight_acked(w, CLASS_EVENT, 1, 1, now), 1);
 	hear();
 	advance_s(2);
 	ck_assert(nothing_due());
+}
+END_TEST
+
+/* A relay that takes 5 s for each is asked later, and nothing is sent twice for that alone. */
+START_TEST(late_is_not_lost)
+{
+	hear();
+	for (uint64_t seq = 1; seq < 100; seq += 2) {
+		sent_and_with_broker(CLASS_BULK, seq);
+		sent_and_with_broker(CLASS_LIVE, seq);
+		advance_s(5);
+		ck_assert(nothing_due());
+		ck_assert_uint_eq(flight_acked(w, CLASS_LIVE, seq, seq, now), 1);
+		hear();
+		advance_s(5);
+		ck_assert_msg(nothing_due(), "%d", (int)seq);
+		ck_assert_uint_eq(flight_acked(w, CLASS_BULK, seq, seq, now), 1);
+		hear();
+	}
+	sent_and_with_broker(CLASS_BULK, 100); /* and it is still noticed when none comes */
+	advance_s(18);
+	ck_assert(is_due(CLASS_BULK, 100));
 }
 END_TEST
 
@@ -356,6 +378,7 @@ int main(void)
 	tcase_add_test(tc, little_is_sent_before_the_first_receipt);
 	tcase_add_test(tc, overtaken_is_sent_again_soon);
 	tcase_add_test(tc, receipt_of_a_repeat_proves_little);
+	tcase_add_test(tc, late_is_not_lost);
 	tcase_add_test(tc, removal_is_no_answer);
 	tcase_add_test(tc, nack_waits_as_asked_then_longer);
 	tcase_add_test(tc, urgent_is_due_first);

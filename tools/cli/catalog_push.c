@@ -1,7 +1,7 @@
 #include "tools/cli/catalog_push.h"
 #include "proto/catalog.h"
 #include "tools/cli/api.h"
-#include "tools/cli/cli.h"
+#include "tools/cli/options.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -11,25 +11,13 @@ struct push_options {
 	bool json;
 };
 
-static const struct option long_options[] = {
-	{"relay", required_argument, NULL, 'r'},
-	{"json", no_argument, NULL, 'j'},
-	{0},
-};
-
 static int parse_options(int argc, char **argv, struct push_options *o)
 {
-	int c;
+	const struct cli_option options[] = {OPTION_RELAY(&o->relay), OPTION_JSON(&o->json)};
+	int code = cli_options(&cmd_catalog, argc, argv, options, array_len(options));
 
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "r:j", long_options, NULL)) != -1) {
-		if (c == 'r')
-			o->relay = optarg;
-		else if (c == 'j')
-			o->json = true;
-		else
-			return cli_usage(&cmd_catalog, "wrong option");
-	}
+	if (code != EXIT_OK)
+		return code;
 	if (argc - optind != 1)
 		return cli_usage(&cmd_catalog, "push needs the FILE of a catalog");
 	o->path = argv[optind];

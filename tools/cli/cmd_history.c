@@ -1,6 +1,6 @@
 /* towline history: a signal's recent samples. */
 #include "tools/cli/api.h"
-#include "tools/cli/cli.h"
+#include "tools/cli/options.h"
 #include "tools/cli/term.h"
 #include "tools/cli/value.h"
 
@@ -16,61 +16,46 @@ struct history_options {
 	bool json, csv;
 };
 
-static const struct option long_options[] = {
-	{"relay", required_argument, NULL, 'r'},
-	{"json", no_argument, NULL, 'j'},
-	{"csv", no_argument, NULL, 'c'},
-	{"from", required_argument, NULL, 'f'},
-	{"to", required_argument, NULL, 't'},
-	{"points", required_argument, NULL, 'n'},
-	{0},
-};
-
-static int parse_points(const char *text, long *ret)
+static int64_t now_ms(void)
 {
-	char *end;
+	return (int64_t)time(NULL) * 1000;
+}
 
-	errno = 0;
-	*ret = strtol(text, &end, 10);
-	if (errno || end == text || *end || *ret < 1 || *ret > 10000)
-		return cli_usage(&cmd_history, "--points %s: not 1 to 10000", text);
-	return EXIT_OK;
+static int take_time(void *to, const char *text)
+{
+	return term_parse_time(text, now_ms(), to);
 }
 
 static int parse_options(int argc, char **argv, struct history_options *o)
 {
-	int64_t now_ms = (int64_t)time(NULL) * 1000;
-	int c, code;
+	static const char a_time[] = "a time (RFC 3339, Unix milliseconds, now, or an age: 10m)";
+	const struct cli_option options[] = {
+		OPTION_RELAY(&o->relay),
+		OPTION_JSON(&o->json),
+		{.name = "csv", .letter = 'c', .kind = OPTION_FLAG, .to = &o->csv},
+		{.name = "from",
+		 .letter = 'f',
+		 .kind = OPTION_CALL,
+		 .to = &o->from_ms,
+		 .take = take_time,
+		 .what = a_time},
+		{.name = "to",
+		 .letter = 't',
+		 .kind = OPTION_CALL,
+		 .to = &o->to_ms,
+		 .take = take_time,
+		 .what = a_time},
+		{.name = "points",
+		 .letter = 'n',
+		 .kind = OPTION_NUMBER,
+		 .to = &o->points,
+		 .min = 1,
+		 .max = 10000},
+	};
 
-	optind = 1;
-	o->from_ms = now_ms - 3600000;
-	o->to_ms = now_ms + 1000;
-	while ((c = getopt_long(argc, argv, "r:jcf:t:n:", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'r':
-			o->relay = optarg;
-			break;
-		case 'j':
-			o->json = true;
-			break;
-		case 'c':
-			o->csv = true;
-			break;
-		case 'f':
-		case 't':
-			if (term_parse_time(optarg, now_ms, c == 'f' ? &o->from_ms : &o->to_ms) < 0)
-				return cli_usage(&cmd_history, "'%s' is not a time", optarg);
-			break;
-		case 'n':
-			code = parse_points(optarg, &o->points);
-			if (code != EXIT_OK)
-				return code;
-			break;
-		default:
-			return cli_usage(&cmd_history, "wrong option");
-		}
-	}
-	return EXIT_OK;
+	o->from_ms = now_ms() - 3600000;
+	o->to_ms = now_ms() + 1000;
+	return cli_options(&cmd_history, argc, argv, options, array_len(options));
 }
 
 static void number_cell(struct table *t, const json_t *point, const char *key)

@@ -1,6 +1,6 @@
 /* towline state: the last known values of a vehicle. */
 #include "tools/cli/api.h"
-#include "tools/cli/cli.h"
+#include "tools/cli/options.h"
 #include "tools/cli/term.h"
 #include "tools/cli/value.h"
 
@@ -14,44 +14,31 @@ struct state_options {
 	bool json, watch;
 };
 
-static const struct option long_options[] = {
-	{"relay", required_argument, NULL, 'r'},    {"json", no_argument, NULL, 'j'},
-	{"prefix", required_argument, NULL, 'p'},   {"watch", no_argument, NULL, 'w'},
-	{"interval", required_argument, NULL, 'i'}, {0},
-};
+static int take_interval(void *to, const char *text)
+{
+	double *interval_s = to;
+	char *end;
+
+	*interval_s = strtod(text, &end);
+	return end != text && !*end && *interval_s >= 0.1 && *interval_s <= 3600 ? 0 : -EINVAL;
+}
 
 static int parse_options(int argc, char **argv, struct state_options *o)
 {
-	char *end;
-	int c;
+	const struct cli_option options[] = {
+		OPTION_RELAY(&o->relay),
+		OPTION_JSON(&o->json),
+		{.name = "prefix", .letter = 'p', .kind = OPTION_TEXT, .to = &o->prefix},
+		{.name = "watch", .letter = 'w', .kind = OPTION_FLAG, .to = &o->watch},
+		{.name = "interval",
+		 .letter = 'i',
+		 .kind = OPTION_CALL,
+		 .to = &o->interval_s,
+		 .take = take_interval,
+		 .what = "0.1 to 3600 seconds"},
+	};
 
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "r:jp:wi:", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'r':
-			o->relay = optarg;
-			break;
-		case 'j':
-			o->json = true;
-			break;
-		case 'p':
-			o->prefix = optarg;
-			break;
-		case 'w':
-			o->watch = true;
-			break;
-		case 'i':
-			o->interval_s = strtod(optarg, &end);
-			if (end == optarg || *end || !(o->interval_s >= 0.1) ||
-			    o->interval_s > 3600)
-				return cli_usage(&cmd_state, "--interval %s: not 0.1 to 3600 s",
-						 optarg);
-			break;
-		default:
-			return cli_usage(&cmd_state, "wrong option");
-		}
-	}
-	return EXIT_OK;
+	return cli_options(&cmd_state, argc, argv, options, array_len(options));
 }
 
 static void print_state(const json_t *state)

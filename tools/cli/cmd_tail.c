@@ -1,6 +1,6 @@
 /* towline tail: values as they arrive (server-sent events). */
 #include "tools/cli/api.h"
-#include "tools/cli/cli.h"
+#include "tools/cli/options.h"
 #include "tools/cli/term.h"
 #include "tools/cli/value.h"
 
@@ -13,41 +13,21 @@ struct tail_options {
 	bool json;
 };
 
-static const struct option long_options[] = {
-	{"relay", required_argument, NULL, 'r'},
-	{"json", no_argument, NULL, 'j'},
-	{"prefix", required_argument, NULL, 'p'},
-	{"seconds", required_argument, NULL, 's'},
-	{0},
-};
-
 static int parse_options(int argc, char **argv, struct tail_options *o)
 {
-	char *end;
-	int c;
+	const struct cli_option options[] = {
+		OPTION_RELAY(&o->relay),
+		OPTION_JSON(&o->json),
+		{.name = "prefix", .letter = 'p', .kind = OPTION_TEXT, .to = &o->prefix},
+		{.name = "seconds",
+		 .letter = 's',
+		 .kind = OPTION_NUMBER,
+		 .to = &o->seconds,
+		 .min = 1,
+		 .max = 86400},
+	};
 
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "r:jp:s:", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'r':
-			o->relay = optarg;
-			break;
-		case 'j':
-			o->json = true;
-			break;
-		case 'p':
-			o->prefix = optarg;
-			break;
-		case 's':
-			o->seconds = strtol(optarg, &end, 10);
-			if (end == optarg || *end || o->seconds < 1 || o->seconds > 86400)
-				return cli_usage(&cmd_tail, "--seconds %s: not 1 to 86400", optarg);
-			break;
-		default:
-			return cli_usage(&cmd_tail, "wrong option");
-		}
-	}
-	return EXIT_OK;
+	return cli_options(&cmd_tail, argc, argv, options, array_len(options));
 }
 
 static void put_word(const char *before, const char *word, const char *after)

@@ -1,6 +1,6 @@
 /* towline vehicle: who is in the relay's registry. */
 #include "tools/cli/api.h"
-#include "tools/cli/cli.h"
+#include "tools/cli/options.h"
 #include "tools/cli/term.h"
 
 #include <getopt.h>
@@ -13,62 +13,31 @@ struct vehicle_options {
 	bool json;
 };
 
-static const struct option long_options[] = {
-	{"relay", required_argument, NULL, 'r'},
-	{"json", no_argument, NULL, 'j'},
-	{"id", required_argument, NULL, 'i'},
-	{"name", required_argument, NULL, 'n'},
-	{"part", required_argument, NULL, 'p'},
-	{"device", required_argument, NULL, 'd'},
-	{0},
-};
-
-static int parse_part(const char *text, long *ret)
+static int take_device(void *to, const char *text)
 {
-	char *end;
-
-	errno = 0;
-	*ret = strtol(text, &end, 10);
-	if (errno || end == text || *end || *ret < 0 || *ret > UINT16_MAX)
-		return cli_usage(&cmd_vehicle, "--part %s: not a number from 0 to %d", text,
-				 UINT16_MAX);
-	return EXIT_OK;
+	return json_array_append_new(to, json_string(text)) < 0 ? -EINVAL : 0;
 }
 
 static int parse_options(int argc, char **argv, struct vehicle_options *o)
 {
-	int c, code;
+	const struct cli_option options[] = {
+		OPTION_RELAY(&o->relay),
+		OPTION_JSON(&o->json),
+		{.name = "id", .kind = OPTION_TEXT, .to = &o->id},
+		{.name = "name", .kind = OPTION_TEXT, .to = &o->name},
+		{.name = "part",
+		 .kind = OPTION_NUMBER,
+		 .to = &o->part,
+		 .min = 0,
+		 .max = UINT16_MAX},
+		{.name = "device",
+		 .kind = OPTION_CALL,
+		 .to = o->devices,
+		 .take = take_device,
+		 .what = "UTF-8"},
+	};
 
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "r:j", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'r':
-			o->relay = optarg;
-			break;
-		case 'j':
-			o->json = true;
-			break;
-		case 'i':
-			o->id = optarg;
-			break;
-		case 'n':
-			o->name = optarg;
-			break;
-		case 'p':
-			code = parse_part(optarg, &o->part);
-			if (code != EXIT_OK)
-				return code;
-			break;
-		case 'd':
-			if (json_array_append_new(o->devices, json_string(optarg)) < 0)
-				return cli_usage(&cmd_vehicle, "--device '%s' is not UTF-8",
-						 optarg);
-			break;
-		default:
-			return cli_usage(&cmd_vehicle, "wrong option");
-		}
-	}
-	return EXIT_OK;
+	return cli_options(&cmd_vehicle, argc, argv, options, array_len(options));
 }
 
 static const char *text_of(const json_t *object, const char *key)

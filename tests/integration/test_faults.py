@@ -213,6 +213,33 @@ def test_outbox_damaged_while_running(stack, drive_log):
     assert len(list(database.parent.glob("outbox.db.corrupt-*[0-9]"))) == 1
 
 
+def test_agent_without_standard_files(car, drive_log):
+    """No file of its own gets the number that the log is written to."""
+    conf = drive_conf(car, drive_log)
+    agent = subprocess.run(["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-',
+                            car.bin / "towline-agent", conf], timeout=60)
+    assert agent.returncode == 0
+    assert (car.folder / f"agent-{DEVICE}" / "agent.lock").read_bytes() == b""
+    assert_all_stored(car, decoded(car, drive_log))
+
+
+def test_agent_goes_on_when_its_log_breaks(car, drive_log):
+    conf = drive_conf(car, drive_log)
+    agent = subprocess.Popen([car.bin / "towline-agent", "-c", conf], stderr=subprocess.PIPE)
+    agent.stderr.close()
+    assert agent.wait(60) == 0
+    assert_all_stored(car, decoded(car, drive_log))
+
+
+def test_check_config_knows_the_buses(car):
+    conf = car.agent_conf(VEHICLE, DEVICE, car.catalog,
+                          {"type": "socketcan", "interface": "can9"})
+    r = subprocess.run([car.bin / "towline-agent", "-c", conf, "--check-config"],
+                       capture_output=True, text=True)
+    assert r.returncode == 2
+    assert f"{conf}:" in r.stderr and "interface: no bus of the catalog" in r.stderr
+
+
 def test_relay_that_comes_late_is_noticed(stack, drive_log):
     """Nobody subscribes and the broker does not say so: seconds, not the receipt timeout."""
     stack.catalog = stack.build_catalog("drive", DRIVE_DBC)

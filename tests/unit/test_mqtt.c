@@ -1,39 +1,11 @@
 /* base/mqtt.h against a real Mosquitto. */
-#include "base/mqtt.h"
-#include "base/mqtt_packet.h"
-#include "tests/fakes/broker.h"
-#include "tests/fakes/peer.h"
-#include "tests/fakes/tap.h"
+#include "tests/unit/mqtt_fixture.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-
-static struct loop *loop;
-static struct broker *broker;
-
-static void start(const char *config)
-{
-	ck_assert_int_eq(loop_new(&loop, timebase_system()), 0);
-	ck_assert_int_eq(broker_start(&broker, config), 0);
-}
-
-static void stop(void)
-{
-	broker = broker_free(broker);
-	loop = loop_free(loop);
-}
-
-static void connect_peer(struct peer *p, const char *client_id)
-{
-	struct mqtt_options opt = peer_options(broker_uri(broker), client_id);
-
-	peer_start(p, loop, &opt);
-	ck_assert(
-		peer_wait(loop, p->connects == 1 && (!p->subscribe || p->n_subscribed == 1), 5000));
-	ck_assert(!p->subscribe || p->last_sub_reason <= 1);
-}
 
 START_TEST(round_trip)
 {
@@ -127,15 +99,14 @@ START_TEST(refused_publish)
 	char path[128], config[256];
 	FILE *f;
 
-	ck_assert_int_eq(loop_new(&loop, timebase_system()), 0);
-	snprintf(path, sizeof(path), "/tmp/towline-acl-%d", broker_free_port());
+	private_file(path, sizeof(path));
 	f = fopen(path, "w");
 	ck_assert_ptr_nonnull(f);
 	fputs("topic readwrite t/#\n", f);
 	fclose(f);
 	snprintf(config, sizeof(config), "acl_file %s", path);
-	ck_assert_int_eq(broker_start(&broker, config), 0);
-	remove(path);
+	start(config);
+	private_file_remove(path);
 	connect_peer(&p, "denied");
 	ck_assert_int_eq(peer_publish(&p, "forbidden", "x", 7), 0);
 	ck_assert(peer_wait(loop, p.n_published == 1, 5000));
@@ -145,93 +116,6 @@ START_TEST(refused_publish)
 	ck_assert_int_eq(p.last_reason, 0);
 	ck_assert_int_eq(p.disconnects, 0);
 	peer_stop(&p);
-	stop();
-}
-END_TEST
-
-static void publish_aliased(struct peer *p, const char *topic, int n)
-{
-	char text[32];
-	struct mqtt_publish pub = {.topic = topic, .payload = text, .qos = 1, .use_alias = true};
-	int r;
-
-	snprintf(text, sizeof(text), "%s=%d", topic, n);
-	pub.len = strlen(text);
-	pub.expiry_s = n % 2 ? 100 : 0;
-	while ((r = mqtt_publish(p->mqtt, &pub)) == -EAGAIN)
-		peer_turn(p->loop, NULL, 100);
-	ck_assert_int_eq(r, 0);
-}
-
-/* Fourteen topics: Mosquitto grants ten aliases, four go without. Each payload names its topic. */
-START_TEST(aliases)
-{
-	enum { TOPICS = 14, ROUNDS = 10 };
-	struct peer sub = {.subscribe = "tl/#"}, pub = {0};
-	struct tap *tap;
-	struct mqtt_options opt;
-	struct mqtt_stats stats;
-	char uri[64], topic[64];
-	uint64_t before;
-
-	start(NULL);
-	ck_assert_int_eq(tap_start(&tap, broker_port(broker)), 0);
-	snprintf(uri, sizeof(uri), "mqtt://127.0.0.1:%d", tap_port(tap));
-	connect_peer(&sub, "reader");
-	opt = peer_options(uri, "writer");
-	peer_start(&pub, loop, &opt);
-	ck_assert(peer_wait(loop, pub.connects == 1, 5000));
-	before = tap_bytes_up(tap);
-	for (int i = 0; i < ROUNDS * TOPICS; i++) {
-		snprintf(topic, sizeof(topic), "tl/1/up/0/vehicle/device/%d", i % TOPICS);
-		publish_aliased(&pub, topic, i);
-	}
-	ck_assert(peer_wait(loop, sub.n_messages == ROUNDS * TOPICS, 5000));
-	ck_assert(peer_wait(loop, pub.n_published == ROUNDS * TOPICS, 5000));
-	for (size_t i = 0; i < sub.n_messages; i++) {
-		snprintf(topic, sizeof(topic), "%s=%d", sub.messages[i].topic, (int)i);
-		ck_assert_str_eq((char *)sub.messages[i].payload, topic);
-	}
-	mqtt_get_stats(pub.mqtt, &stats);
-	ck_assert_uint_eq(stats.published, ROUNDS * TOPICS);
-	/* Nothing but PUBLISH goes up on this connection: our count is the wire's. */
-	ck_assert_uint_eq(stats.published_bytes, tap_bytes_up(tap) - before);
-	ck_assert_uint_lt(stats.published_bytes, ROUNDS * TOPICS * 64);
-	ck_assert_int_eq(pub.disconnects, 0);
-	peer_stop(&pub);
-	peer_stop(&sub);
-	tap_free(tap);
-	stop();
-}
-END_TEST
-
-/* Aliases die with their connection: after a cut the first publish names its topic again. */
-START_TEST(aliases_after_reconnect)
-{
-	struct peer sub = {.subscribe = "tl/#"}, pub = {0};
-	struct mqtt_options opt;
-	struct tap *tap;
-	char uri[64];
-
-	start(NULL);
-	ck_assert_int_eq(tap_start(&tap, broker_port(broker)), 0);
-	snprintf(uri, sizeof(uri), "mqtt://127.0.0.1:%d", tap_port(tap));
-	connect_peer(&sub, "reader");
-	opt = peer_options(uri, "writer");
-	peer_start(&pub, loop, &opt);
-	for (int i = 1; i <= 3; i++) {
-		ck_assert(peer_wait(loop, pub.connects == i && mqtt_is_connected(pub.mqtt), 5000));
-		publish_aliased(&pub, "tl/topic", 2 * i);
-		publish_aliased(&pub, "tl/topic", 2 * i + 1);
-		ck_assert(peer_wait(loop, sub.n_messages == (size_t)(2 * i), 5000));
-		tap_cut(tap);
-		ck_assert(peer_wait(loop, pub.disconnects == i, 5000));
-	}
-	for (size_t i = 0; i < sub.n_messages; i++)
-		ck_assert_str_eq(sub.messages[i].topic, "tl/topic");
-	peer_stop(&pub);
-	peer_stop(&sub);
-	tap_free(tap);
 	stop();
 }
 END_TEST
@@ -254,109 +138,6 @@ START_TEST(two_clients)
 	ck_assert_int_eq(peer_publish(&b, "to/b", "to itself", 99), 0);
 	ck_assert(peer_wait(loop, b.n_messages == 11, 5000));
 	peer_stop(&b);
-	stop();
-}
-END_TEST
-
-/* What was published before mqtt_free arrives, though nobody waited for its PUBACK. */
-START_TEST(free_sends_what_is_queued)
-{
-	struct peer p = {0}, q = {.subscribe = "t/#"};
-
-	start(NULL);
-	connect_peer(&q, "reader");
-	connect_peer(&p, "writer");
-	for (int i = 0; i < 20; i++)
-		ck_assert_int_eq(peer_publish(&p, "t/last", "words", (uint64_t)i), 0);
-	peer_stop(&p);
-	ck_assert(peer_wait(loop, q.n_messages == 20, 5000));
-	peer_stop(&q);
-	stop();
-}
-END_TEST
-
-START_TEST(will_on_loss_only)
-{
-	struct peer watch = {.subscribe = "will/#"}, p = {0};
-	struct mqtt_options opt;
-	struct tap *tap;
-	char uri[64];
-
-	start(NULL);
-	ck_assert_int_eq(tap_start(&tap, broker_port(broker)), 0);
-	snprintf(uri, sizeof(uri), "mqtt://127.0.0.1:%d", tap_port(tap));
-	connect_peer(&watch, "watch");
-	opt = peer_options(uri, "mortal");
-	opt.will_topic = "will/mortal";
-	opt.will_payload = "gone";
-	opt.will_len = 4;
-	peer_start(&p, loop, &opt);
-	ck_assert(peer_wait(loop, p.connects == 1, 5000));
-	tap_cut(tap);
-	ck_assert(peer_wait(loop, watch.n_messages == 1, 5000));
-	ck_assert_str_eq(watch.messages[0].topic, "will/mortal");
-	ck_assert_str_eq((char *)watch.messages[0].payload, "gone");
-	ck_assert(peer_wait(loop, p.connects == 2, 5000));
-	peer_stop(&p);
-	ck_assert(!peer_wait(loop, watch.n_messages > 1, 300));
-	peer_stop(&watch);
-	tap_free(tap);
-	stop();
-}
-END_TEST
-
-/* The session outlives the connection: what came meanwhile is delivered, without a new subscribe.
- */
-START_TEST(session_resumes)
-{
-	struct peer away = {.subscribe = "t/#"}, other = {0};
-	struct mqtt_options opt;
-	struct tap *tap;
-	char uri[64];
-
-	start(NULL);
-	ck_assert_int_eq(tap_start(&tap, broker_port(broker)), 0);
-	snprintf(uri, sizeof(uri), "mqtt://127.0.0.1:%d", tap_port(tap));
-	opt = peer_options(uri, "away");
-	opt.session_expiry_s = 3600;
-	opt.backoff_min_ms = 500;
-	opt.backoff_max_ms = 500;
-	connect_peer(&other, "other");
-	peer_start(&away, loop, &opt);
-	ck_assert(peer_wait(loop, away.n_subscribed == 1, 5000));
-	ck_assert(!away.session_present);
-	away.subscribe = NULL;
-	tap_cut(tap);
-	ck_assert(peer_wait(loop, away.disconnects == 1, 5000));
-	ck_assert_int_eq(peer_publish(&other, "t/meanwhile", "queued", 1), 0);
-	ck_assert(peer_wait(loop, other.n_published == 1, 5000));
-	ck_assert_int_eq(away.connects, 1);
-	ck_assert(peer_wait(loop, away.n_messages == 1, 5000));
-	ck_assert_int_eq(away.connects, 2);
-	ck_assert(away.session_present);
-	ck_assert_str_eq((char *)away.messages[0].payload, "queued");
-	peer_stop(&away);
-	peer_stop(&other);
-	tap_free(tap);
-	stop();
-}
-END_TEST
-
-START_TEST(clean_start_forgets)
-{
-	struct peer p = {.subscribe = "t/#"};
-	struct mqtt_options opt;
-
-	start(NULL);
-	opt = peer_options(broker_uri(broker), "fresh");
-	peer_start(&p, loop, &opt);
-	ck_assert(peer_wait(loop, p.n_subscribed == 1, 5000));
-	peer_stop(&p);
-	p = (struct peer){0};
-	peer_start(&p, loop, &opt);
-	ck_assert(peer_wait(loop, p.connects == 1, 5000));
-	ck_assert(!p.session_present);
-	peer_stop(&p);
 	stop();
 }
 END_TEST
@@ -428,7 +209,7 @@ static int new_with_uri(const char *uri)
 
 START_TEST(uris)
 {
-	ck_assert_int_eq(loop_new(&loop, timebase_system()), 0);
+	start_loop();
 	ck_assert_int_eq(new_with_uri("mqtt://127.0.0.1:1883"), 0);
 	ck_assert_int_eq(new_with_uri("mqtt://localhost"), 0);
 	ck_assert_int_eq(new_with_uri("tcp://[::1]:1883"), 0);
@@ -441,16 +222,13 @@ START_TEST(uris)
 	ck_assert_int_eq(new_with_uri("mqtt://h:12x"), -EINVAL);
 	ck_assert_int_eq(new_with_uri("mqtt://h:1/path"), -EINVAL);
 	ck_assert_int_eq(new_with_uri("mqtt://[::1"), -EINVAL);
-	loop = loop_free(loop);
+	stop();
 }
 END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("mqtt");
 	TCase *tc = tcase_create("mosquitto");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, round_trip);
@@ -458,19 +236,9 @@ int main(void)
 	tcase_add_test(tc, retained);
 	tcase_add_test(tc, no_subscriber);
 	tcase_add_test(tc, refused_publish);
-	tcase_add_test(tc, aliases);
-	tcase_add_test(tc, aliases_after_reconnect);
 	tcase_add_test(tc, two_clients);
-	tcase_add_test(tc, free_sends_what_is_queued);
-	tcase_add_test(tc, will_on_loss_only);
-	tcase_add_test(tc, session_resumes);
-	tcase_add_test(tc, clean_start_forgets);
 	tcase_add_test(tc, limits_of_the_broker);
 	tcase_add_test(tc, misuse);
 	tcase_add_test(tc, uris);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? 0 : 1;
+	return suite_run("mqtt", &tc, 1);
 }

@@ -31,6 +31,12 @@ def drain(stack, agent, timeout_s=90):
     return stack.agent_status(DEVICE)
 
 
+def sanitized(program):
+    """Built with a sanitizer: several times slower."""
+    data = program.read_bytes()
+    return b"__asan_init" in data or b"__tsan_init" in data
+
+
 def empty_log(stack):
     """A source for an agent that is only to deliver what it has."""
     path = stack.folder / "empty.log"

@@ -8,7 +8,7 @@ import signal
 import pytest
 from conftest import DEVICE, ROOT, VEHICLE, decoded, drive_conf, replay
 from helpers import (assert_all_stored, assert_history, assert_same, drain, empty_log, history,
-                     points, same, to_ms)
+                     points, same, sanitized, to_ms)
 from stack import wait_for
 
 
@@ -105,7 +105,7 @@ def test_sigterm_stores_the_open_batch(car, drive_log):
     total = sum(map(len, expected.values()))
     wait_for("all to be decoded",
              lambda: car.agent_status(DEVICE).get("samples_decoded") == total, process=agent)
-    assert agent.stop(2.5 if "asan" not in str(car.bin) else 10) == 0
+    assert agent.stop(10 if sanitized(car.bin / "towline-agent") else 2.5) == 0
     assert car.agent_status(DEVICE)["samples_accepted"] == total
     drain(car, car.start_agent(drive_conf(car, empty_log(car))))
     assert_all_stored(car, expected)

@@ -6,30 +6,18 @@
  * for each batch. Next to it the row format: a protobuf message a sample {time, signal: varint;
  * value: double}, as it is and deflated as a whole (zlib, level 6), with the same MQTT_BYTES. */
 #include "agent/decode/plan.h"
-#include "agent/source/candump.h"
 #include "proto/batch.h"
-#include "tools/dbc/dbc.h"
+#include "tests/bench/common.h"
 
-#include <getopt.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <zlib.h>
 
 enum {
-	LOGS_MAX = 16,
-	DBCS_MAX = 8,
 	MQTT_BYTES = 30,	 /* PUBLISH with a topic alias, and TCP's share */
 	DISTINCT_FRAMES = 20000, /* the signals with the most values in these are chosen */
 	SAMPLES_MAX = 1 << 19,
-};
-
-struct log_args {
-	const char *name, *path;
-	const char *dbcs[DBCS_MAX];
-	size_t n_dbcs;
 };
 
 struct row {
@@ -68,25 +56,9 @@ struct result {
 	double encode_ns, decode_ns;
 };
 
-static void die(const char *what, const char *why)
-{
-	fprintf(stderr, "bench_bytes: %s: %s\n", what, why);
-	exit(EXIT_FAILURE);
-}
-
-static void *must(void *p)
-{
-	if (!p)
-		die("memory", "out of it");
-	return p;
-}
-
 static double now_ns(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+	return (double)bench_now_ns();
 }
 
 /* What reading the clock costs: taken off where little is measured at a time. */
@@ -111,11 +83,11 @@ static void data_add(struct data *d, int64_t t_ns, uint64_t frame, uint32_t mess
 {
 	if (d->n_rows == d->rows_max) {
 		d->rows_max = d->rows_max ? d->rows_max * 2 : 4096;
-		d->rows = must(realloc(d->rows, d->rows_max * sizeof(*d->rows)));
+		d->rows = bench_must(realloc(d->rows, d->rows_max * sizeof(*d->rows)));
 	}
 	while (d->n_samples + n > d->samples_max) {
 		d->samples_max = d->samples_max ? d->samples_max * 2 : 65536;
-		d->samples = must(realloc(d->samples, d->samples_max * sizeof(*d->samples)));
+		d->samples = bench_must(realloc(d->samples, d->samples_max * sizeof(*d->samples)));
 	}
 	d->rows[d->n_rows++] = (struct row){.t_ns = t_ns,
 					    .frame = frame,
@@ -126,53 +98,41 @@ static void data_add(struct data *d, int64_t t_ns, uint64_t frame, uint32_t mess
 	d->n_samples += n;
 }
 
-static uint16_t bus_number(const struct catalog *c, const char *name)
+struct loading {
+	struct data *data;
+	struct plan *plan;
+	struct sample *out;
+	uint64_t frame;
+};
+
+static bool load_line(void *ctx, const struct candump_line *line)
 {
-	for (uint16_t i = 0; i < c->n_buses; i++)
-		if (strcmp(c->buses[i], name) == 0)
-			return i;
-	return FRAME_BUS_NONE;
+	struct loading *l = ctx;
+	const struct frame *f = &line->frame;
+	uint32_t m = plan_message(l->plan, f->bus, f->id, f->flags & FRAME_EXTENDED);
+	size_t n;
+
+	l->frame++;
+	if (m == CATALOG_NONE)
+		return true;
+	n = plan_decode(l->plan, m, f->data, f->len, l->out);
+	if (n > 0)
+		data_add(l->data, f->t_ns, l->frame, m, l->out, n);
+	return true;
 }
 
-static void data_load(struct data *d, const struct log_args *a)
+static void data_load(struct data *d, const struct bench_log *log)
 {
-	struct candump_reader *r;
-	struct candump_line line;
-	struct error err = {0};
-	struct sample *out;
-	struct plan *plan;
-	uint64_t frame = 0;
-	int e;
+	struct loading l = {.data = d};
 
-	*d = (struct data){0};
-	if (dbc_load_catalog(&d->cat, a->dbcs, a->n_dbcs, NULL, NULL, &err) < 0)
-		die(a->name, err.text);
-	if (plan_new(&plan, d->cat, NULL) < 0)
-		die(a->name, "out of memory");
-	if (candump_open(&r, a->path, &err) < 0)
-		die(a->name, err.text);
-	out = must(calloc(plan_samples_max(plan) + 1, sizeof(*out)));
-	while ((e = candump_next(r, &line, &err)) != 0) {
-		uint32_t m;
-		size_t n;
-
-		if (e == -EINVAL)
-			continue;
-		if (e < 0)
-			die(a->path, err.text);
-		frame++;
-		m = plan_message(plan, bus_number(d->cat, line.bus), line.frame.id,
-				 line.frame.flags & FRAME_EXTENDED);
-		if (m == CATALOG_NONE)
-			continue;
-		n = plan_decode(plan, m, line.frame.data, line.frame.len, out);
-		if (n > 0)
-			data_add(d, line.frame.t_ns, frame, m, out, n);
-	}
-	free(out);
-	candump_close(r);
-	plan_free(plan);
-	d->wanted = must(calloc(d->cat->n_signals, 1));
+	*d = (struct data){.cat = bench_log_catalog(log)};
+	if (plan_new(&l.plan, d->cat, NULL) < 0)
+		bench_die("out of memory");
+	l.out = bench_must(calloc(plan_samples_max(l.plan) + 1, sizeof(*l.out)));
+	bench_log_read(log, d->cat, load_line, &l);
+	free(l.out);
+	plan_free(l.plan);
+	d->wanted = bench_must(calloc(d->cat->n_signals, 1));
 }
 
 static void data_free(struct data *d)
@@ -210,14 +170,14 @@ static int by_distinct(const void *a, const void *b)
 
 static void choose(struct data *d, int signals)
 {
-	struct distinct *distinct = must(calloc(d->cat->n_signals, sizeof(*distinct)));
+	struct distinct *distinct = bench_must(calloc(d->cat->n_signals, sizeof(*distinct)));
 	struct sample *s;
 	size_t n = 0;
 
 	memset(d->wanted, signals == 0, d->cat->n_signals);
 	for (size_t i = 0; i < d->n_rows && d->rows[i].frame <= DISTINCT_FRAMES; i++)
 		n = d->rows[i].first + d->rows[i].n;
-	s = must(calloc(n + 1, sizeof(*s)));
+	s = bench_must(calloc(n + 1, sizeof(*s)));
 	memcpy(s, d->samples, n * sizeof(*s));
 	qsort(s, n, sizeof(*s), by_raw);
 	for (uint32_t i = 0; i < d->cat->n_signals; i++)
@@ -249,16 +209,16 @@ static void put_row(struct buf *out, uint64_t time, uint32_t signal, double valu
 	buf_put_u8(out, 1 << 3 | 2);
 	buf_put_varint(out, row.len);
 	if (buf_put(out, row.data, row.len) < 0)
-		die("rows", "out of memory");
+		bench_die("rows: out of memory");
 }
 
 static void count_rows(struct result *r, struct buf *rows)
 {
 	uLongf packed_len = compressBound(rows->len);
-	uint8_t *packed = must(malloc(packed_len));
+	uint8_t *packed = bench_must(malloc(packed_len));
 
 	if (compress2(packed, &packed_len, rows->data, rows->len, 6) != Z_OK)
-		die("zlib", "cannot compress");
+		bench_die("zlib: cannot compress");
 	r->rows_bytes += rows->len + MQTT_BYTES;
 	r->rows_zlib_bytes += packed_len + MQTT_BYTES;
 	free(packed);
@@ -284,11 +244,11 @@ static void decode(const struct data *d, struct result *r, const struct buf *byt
 	if (batch_envelope_decode(&e, bytes->data, bytes->len, &err) < 0 ||
 	    batch_read(&b, &e, &err) < 0 ||
 	    batch_columns(b, d->cat, CATALOG_NONE, count_column, &n, &err) < 0)
-		die("decode", err.text);
+		bench_die("decode: %s", err.text);
 	batch_free(b);
 	r->decode_ns += now_ns() - start;
 	if (n != samples)
-		die("decode", "samples were lost");
+		bench_die("decode: samples were lost");
 }
 
 static void close_batch(const struct data *d, struct batch_builder *b, struct result *r,
@@ -306,11 +266,11 @@ static void close_batch(const struct data *d, struct batch_builder *b, struct re
 	buf_clear(body);
 	buf_clear(envelope);
 	if (batch_builder_encode(b, &h, body, &encoding) < 0)
-		die("encode", "out of memory");
+		bench_die("encode: out of memory");
 	r->encode_ns += now_ns() - start;
 	if (batch_envelope_encode(0x2718281828459045, 1000 + r->batches, encoding, body->data,
 				  body->len, envelope) < 0)
-		die("encode", "out of memory");
+		bench_die("encode: out of memory");
 	r->batches++;
 	r->samples += batch_builder_count(b);
 	r->bytes += envelope->len + MQTT_BYTES;
@@ -377,7 +337,7 @@ static void take_row(struct run *run, const struct row *row, struct result *r)
 	}
 	start = now_ns();
 	if (batch_builder_add(run->b, row->message, row->t_ns, chosen, n) != 0)
-		die("add", "the builder is full");
+		bench_die("add: the builder is full");
 	r->encode_ns += now_ns() - start - clock_cost_ns();
 }
 
@@ -389,13 +349,13 @@ static struct result measure(struct data *d, const struct setting *s, uint32_t u
 			  .body = BUF_INIT(64 << 20),
 			  .envelope = BUF_INIT(64 << 20),
 			  .rows = BUF_INIT(64 << 20),
-			  .next = must(calloc(d->cat->n_messages + 1, sizeof(int64_t))),
+			  .next = bench_must(calloc(d->cat->n_messages + 1, sizeof(int64_t))),
 			  .opened = d->n_rows ? d->rows[0].t_ns : 0};
 	struct result r = {0};
 
 	choose(d, s->signals);
 	if (batch_builder_new(&run.b, d->cat, SAMPLES_MAX, unit_ns) < 0)
-		die("builder", "out of memory");
+		bench_die("builder: out of memory");
 	for (size_t i = 0; i < d->n_rows; i++)
 		take_row(&run, &d->rows[i], &r);
 	finish(&run, &r);
@@ -433,7 +393,7 @@ static void report(json_t *results, const char *log, const struct setting *s, ui
 				   "decode_ns_per_sample", per(r->decode_ns, r->samples)));
 }
 
-static void run_log(const struct log_args *a, json_t *results)
+static void run_log(const struct bench_log *a, json_t *results)
 {
 	static const uint32_t UNITS[] = {1000000, 1000};
 	struct data d;
@@ -448,49 +408,21 @@ static void run_log(const struct log_args *a, json_t *results)
 	data_free(&d);
 }
 
-/* ---- arguments ---- */
-
-static void add_log(struct log_args *a, char *arg)
-{
-	char *eq = strchr(arg, '=');
-
-	if (!eq)
-		die(arg, "is not NAME=LOG");
-	*eq = '\0';
-	*a = (struct log_args){.name = arg, .path = eq + 1};
-}
-
 int main(int argc, char **argv)
 {
-	static const struct option OPTIONS[] = {{"json", required_argument, NULL, 'j'},
-						{"log", required_argument, NULL, 'l'},
-						{"dbc", required_argument, NULL, 'd'},
-						{0}};
-	static struct log_args logs[LOGS_MAX];
-	const char *json_path = NULL;
-	size_t n = 0;
-	json_t *root;
-	int c;
+	static struct bench_args args = {
+		.usage = "[--json FILE] [--log NAME=LOG --dbc BUS=FILE...]...",
+		.takes_logs = true,
+	};
+	json_t *root = bench_must(json_pack("{s:s, s:[]}", "bench", "bytes", "results"));
 
-	while ((c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
-		if (c == 'j')
-			json_path = optarg;
-		else if (c == 'l' && n < LOGS_MAX)
-			add_log(&logs[n++], optarg);
-		else if (c == 'd' && n > 0 && logs[n - 1].n_dbcs < DBCS_MAX)
-			logs[n - 1].dbcs[logs[n - 1].n_dbcs++] = optarg;
-		else
-			die("usage", "[--json FILE] [--log NAME=LOG --dbc BUS=FILE ...]...");
-	}
-	root = must(json_pack("{s:s, s:[]}", "bench", "bytes", "results"));
+	bench_args_parse(&args, argc, argv);
 	printf("%-12s %-29s %7s %9s %8s %8s %9s %7s %8s %8s\n", "log", "setting", "unit us",
 	       "samples", "B/sample", "rows B", "rows zlib", "factor", "enc ns", "dec ns");
-	for (size_t i = 0; i < n; i++)
-		run_log(&logs[i], json_object_get(root, "results"));
-	if (n == 0)
+	for (size_t i = 0; i < args.n_logs; i++)
+		run_log(&args.logs[i], json_object_get(root, "results"));
+	if (args.n_logs == 0)
 		puts("bench_bytes: no --log given: nothing was measured");
-	if (json_path && json_dump_file(root, json_path, JSON_INDENT(2)) < 0)
-		die(json_path, "cannot be written");
-	json_decref(root);
+	bench_json_write(root, args.json);
 	return EXIT_SUCCESS;
 }

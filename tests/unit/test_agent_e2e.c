@@ -1,6 +1,7 @@
 /* The whole agent against a real Mosquitto and a relay that is a fake: what goes in comes out. */
 #include "tests/fakes/broker.h"
 #include "tests/fakes/fake_relay.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -639,9 +640,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("agent_e2e");
 	TCase *tc = tcase_create("agent");
-	SRunner *sr;
 	char path[PATH];
 	int failed;
 
@@ -663,11 +662,7 @@ int main(void)
 	tcase_add_test(tc, data_dir_is_exclusive);
 	tcase_add_test(tc, reload_takes_rules);
 	tcase_add_test(tc, reload_takes_classes);
-	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
+	failed = suite_run("agent_e2e", &tc, 1);
 	catalog_free(cat);
 	remove_data();
 	path_of(path, "catalog");
@@ -675,5 +670,5 @@ int main(void)
 	path_of(path, "log");
 	(void)unlink(path);
 	(void)rmdir(dir);
-	return failed ? 1 : 0;
+	return failed;
 }

@@ -1,5 +1,6 @@
 /* The front half: batches that close, and frames that become samples; no thread, no disk. */
 #include "agent/batch/pipeline.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -284,10 +285,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("batcher");
 	TCase *tc = tcase_create("front");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, closes_when_full);
@@ -297,9 +295,5 @@ int main(void)
 	tcase_add_test(tc, counts_and_values_agree);
 	tcase_add_test(tc, other_rules_free_builders);
 	tcase_add_test(tc, a_leap_in_time_closes);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run("batcher", &tc, 1);
 }

@@ -1,4 +1,5 @@
 #include "base/bytes.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -261,12 +262,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("bytes");
 	TCase *tc = tcase_create("bytes");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
-	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, buf_grows_to_its_maximum_and_not_beyond);
 	tcase_add_test(tc, a_failed_append_changes_nothing_and_sticks);
 	tcase_add_test(tc, huge_requests_do_not_wrap);
@@ -281,8 +278,5 @@ int main(void)
 	tcase_add_test(tc, hex_round_trip);
 	tcase_add_test(tc, hex_refuses_what_is_not_hex);
 	tcase_add_test(tc, random_bytes_differ);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run("bytes", &tc, 1);
 }

@@ -1,4 +1,5 @@
 #include "agent/source/candump.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -512,10 +513,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("candump");
 	TCase *tc = tcase_create("lines"), *files = tcase_create("files");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_add_test(tc, good_lines);
 	tcase_add_test(tc, other_frames);
@@ -524,7 +522,6 @@ int main(void)
 	tcase_add_test(tc, format_reads_back);
 	tcase_add_test(tc, splitter_in_pieces);
 	tcase_add_test(tc, over_long_line);
-	suite_add_tcase(s, tc);
 	tcase_add_checked_fixture(files, setup, teardown);
 	tcase_add_test(files, plain_file);
 	tcase_add_test(files, half_last_line);
@@ -535,9 +532,5 @@ int main(void)
 	tcase_add_test(files, fifo);
 	tcase_add_test(files, fifo_is_not_held_up);
 	tcase_add_test(files, progress);
-	suite_add_tcase(s, files);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("candump", &tc, 1);
 }

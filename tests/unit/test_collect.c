@@ -1,6 +1,7 @@
 #include "agent/collect/collect.h"
 
 #include "base/timebase.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -192,10 +193,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("collect");
 	TCase *tc = tcase_create("rules");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_add_test(tc, patterns_that_are_wrong);
 	tcase_add_test(tc, wildcards);
@@ -204,9 +202,5 @@ int main(void)
 	tcase_add_test(tc, period_gives_each_signal_its_turn);
 	tcase_add_test(tc, period_survives_a_clock_that_goes_back);
 	tcase_add_test(tc, classes_of_one_message_part);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run("collect", &tc, 1);
 }

@@ -1,4 +1,5 @@
 #include "base/db.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -472,12 +473,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("db");
 	TCase *tc = tcase_create("db");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
-	suite_add_tcase(suite, tc);
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_new_file_has_our_settings);
@@ -500,8 +497,5 @@ int main(void)
 	tcase_add_test(tc, another_writer_makes_it_busy);
 	tcase_add_test(tc, error_codes);
 	tcase_add_test(tc, in_memory);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run("db", &tc, 1);
 }

@@ -1,4 +1,5 @@
 /* DBC files as the format means them: every construct, and the real files of the shared data. */
+#include "tests/unit/suite.h"
 #include "tools/dbc/dbc.h"
 
 #include <check.h>
@@ -480,10 +481,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("dbc");
 	TCase *tc = tcase_create("all");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_test(tc, test_signal);
 	tcase_add_test(tc, test_identifiers_and_lengths);
@@ -502,10 +500,5 @@ int main(void)
 	tcase_add_loop_test(tc, test_load_errors, 0, array_len(spec_cases));
 	tcase_add_test(tc, test_load);
 	tcase_add_loop_test(tc, test_real_files, 0, array_len(real_files));
-	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return suite_run("dbc", &tc, 1);
 }

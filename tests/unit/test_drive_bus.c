@@ -1,4 +1,5 @@
 /* The simulated buses: rates, jitter, counters, checksums, events, and the same again by seed. */
+#include "tests/unit/suite.h"
 #include "tools/drive/bus.h"
 #include "tools/drive/car.h"
 #include "tools/drive/encode.h"
@@ -255,19 +256,12 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("drive_bus");
 	TCase *tc = tcase_create("bus");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, two_minutes_of_traffic, 0, 3);
 	tcase_add_test(tc, frames_take_their_time);
 	tcase_add_test(tc, a_seed_repeats);
 	tcase_add_test(tc, events_do_not_wait);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("drive_bus", &tc, 1);
 }

@@ -1,6 +1,7 @@
 /* The simulator's DBC files say what its encoder does: printed from the same tables, read by the
  * project's parser, decoded by the agent's plan. */
 #include "agent/decode/plan.h"
+#include "tests/unit/suite.h"
 #include "tools/dbc/dbc.h"
 #include "tools/drive/car.h"
 #include "tools/drive/encode.h"
@@ -300,10 +301,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("drive_dbc");
 	TCase *tc = tcase_create("dbc");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, committed_file_is_what_prints, 0, DRIVE_BUSES);
@@ -311,9 +309,5 @@ int main(void)
 	tcase_add_test(tc, decoder_sees_the_car);
 	tcase_add_test(tc, encoder_saturates);
 	tcase_add_test(tc, buses_are_varied);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("drive_dbc", &tc, 1);
 }

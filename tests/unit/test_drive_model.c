@@ -1,4 +1,5 @@
 /* The simulated car: its speed table is the regulation's, and what it does is physically sound. */
+#include "tests/unit/suite.h"
 #include "tools/drive/car.h"
 #include "tools/drive/messages.h"
 #include "tools/drive/wltc.h"
@@ -294,10 +295,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("drive_model");
 	TCase *tc = tcase_create("model");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, wltc_is_the_regulations, 0, WLTC_PHASES);
@@ -310,9 +308,5 @@ int main(void)
 	tcase_add_test(tc, vehicles_differ_and_repeat);
 	tcase_add_test(tc, route_is_smooth);
 	tcase_add_test(tc, cell_voltage_rises_with_charge);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("drive_model", &tc, 1);
 }

@@ -1,5 +1,6 @@
 /* towline-drive as a program: options, endings, what it says when it cannot. */
 #include "agent/source/candump.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -279,10 +280,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("drive_program");
 	TCase *tc = tcase_create("program");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -293,9 +291,5 @@ int main(void)
 	tcase_add_loop_test(tc, refuses_with_a_reason, 0, array_len(refusals));
 	tcase_add_loop_test(tc, says_that_it_cannot_print, 0, array_len(printers));
 	tcase_add_test(tc, help_names_every_option);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("drive_program", &tc, 1);
 }

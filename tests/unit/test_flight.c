@@ -1,4 +1,5 @@
 #include "agent/publish/flight.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 
@@ -359,10 +360,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("flight");
 	TCase *tc = tcase_create("window");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, sent_again_after_the_timeout_doubling);
@@ -383,9 +381,5 @@ int main(void)
 	tcase_add_test(tc, nack_waits_as_asked_then_longer);
 	tcase_add_test(tc, urgent_is_due_first);
 	tcase_add_test(tc, a_new_connection_starts_over);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run("flight", &tc, 1);
 }

@@ -2,6 +2,7 @@
  * rows.txt what is in them. `test_golden --write` writes both anew, for a new format.
  * tests/integration/test_wire.py reads the same files by proto/README.md alone. */
 #include "proto/batch.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <inttypes.h>
@@ -266,19 +267,12 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-	Suite *suite = suite_create("golden");
 	TCase *t = tcase_create("golden");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
-	suite_add_tcase(suite, t);
 	if (argc == 2 && strcmp(argv[1], "--write") == 0)
 		tcase_add_test(t, write_both);
 	tcase_add_test(t, the_catalog_is_written_as_it_was);
 	tcase_add_test(t, the_batch_is_written_as_it_was);
 	tcase_add_test(t, the_batch_is_read_as_it_was);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("golden", &t, 1);
 }

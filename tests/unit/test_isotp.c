@@ -1,5 +1,6 @@
 #include "agent/decode/isotp.h"
 #include "base/bytes.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -269,10 +270,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("isotp");
 	TCase *tc = tcase_create("isotp");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, single_frame);
@@ -287,9 +285,5 @@ int main(void)
 	tcase_add_test(tc, timeout);
 	tcase_add_test(tc, malformed);
 	tcase_add_test(tc, random_frames);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("isotp", &tc, 1);
 }

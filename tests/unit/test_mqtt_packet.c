@@ -1,6 +1,7 @@
 /* Sizes of packets, topics, waits between attempts: what needs no broker. */
 #include "base/mqtt_backoff.h"
 #include "base/mqtt_packet.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -104,18 +105,11 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("mqtt_packet");
 	TCase *tc = tcase_create("pure");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_add_test(tc, publish_sizes);
 	tcase_add_test(tc, topics);
 	tcase_add_test(tc, backoff_grows);
 	tcase_add_test(tc, backoff_extremes);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? 0 : 1;
+	return suite_run("mqtt_packet", &tc, 1);
 }

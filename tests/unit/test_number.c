@@ -1,4 +1,5 @@
 /* Shortest texts of doubles. The command line is no library: its file is taken in whole. */
+#include "tests/unit/suite.h"
 #include "tools/cli/number.c"
 
 #include <check.h>
@@ -95,18 +96,11 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("number");
 	TCase *tc = tcase_create("number");
-	SRunner *sr = srunner_create(s);
-	int failed;
 
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, known);
 	tcase_add_test(tc, integers);
 	tcase_add_test(tc, random_values);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("number", &tc, 1);
 }

@@ -1,6 +1,7 @@
 /* Receipts: encoded and decoded, and refused when they make no sense. */
 #include "proto/receipt.h"
 #include "proto/receipt.pb-c.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -196,12 +197,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("receipt");
 	TCase *t = tcase_create("receipt");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
-	suite_add_tcase(suite, t);
 	tcase_add_test(t, receipts_come_back);
 	tcase_add_test(t, it_is_appended);
 	tcase_add_test(t, a_small_output_limit_is_an_error);
@@ -210,8 +207,5 @@ int main(void)
 	tcase_add_test(t, memory_is_bounded);
 	tcase_add_test(t, a_code_of_a_later_version_is_kept);
 	tcase_add_test(t, cut_and_garbled_receipts_never_crash);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("receipt", &t, 1);
 }

@@ -1,6 +1,7 @@
 /* The router, and that openapi.json tells the truth about it. */
 #include "relay/api/internal.h"
 #include "relay/embed.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <ctype.h>
@@ -172,10 +173,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("relay_api");
 	TCase *t = tcase_create("api");
-	SRunner *r;
-	int failed;
 
 	tcase_add_test(t, test_routes);
 	tcase_add_test(t, test_openapi_is_true);
@@ -183,10 +181,5 @@ int main(void)
 	tcase_add_test(t, test_times);
 	tcase_add_test(t, test_times_lose_nothing);
 	tcase_add_test(t, test_integers_stay_exact);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("relay_api", &t, 1);
 }

@@ -4,6 +4,7 @@
 #include "proto/receipt.h"
 #include "tests/fakes/broker.h"
 #include "tests/fakes/peer.h"
+#include "tests/unit/suite.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -472,10 +473,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("relay_e2e");
 	TCase *t = tcase_create("e2e");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
@@ -485,10 +483,5 @@ int main(void)
 	tcase_add_test(t, test_wrong_clock_and_two_catalogs);
 	tcase_add_test(t, test_removed_vehicle);
 	tcase_add_test(t, test_events);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("relay_e2e", &t, 1);
 }

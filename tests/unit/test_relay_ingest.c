@@ -2,6 +2,7 @@
 #include "proto/batch.h"
 #include "relay/ingest/internal.h"
 #include "relay/stream/internal.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -417,10 +418,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("relay_ingest");
 	TCase *t = tcase_create("ingest");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
@@ -434,10 +432,5 @@ int main(void)
 	tcase_add_test(t, test_wrong_clock_does_not_freeze_the_state);
 	tcase_add_test(t, test_failed_save_loses_no_state);
 	tcase_add_test(t, test_failed_commit_acknowledges_nothing);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("relay_ingest", &t, 1);
 }

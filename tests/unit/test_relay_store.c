@@ -6,6 +6,7 @@
 #include "relay/live/live.h"
 #include "relay/registry/registry.h"
 #include "relay/stream/stream.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -636,10 +637,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("relay_store");
 	TCase *t = tcase_create("store");
-	SRunner *r;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
@@ -656,10 +654,5 @@ int main(void)
 	tcase_add_test(t, test_history_of_a_wide_range);
 	tcase_add_test(t, test_history_exact);
 	tcase_add_test(t, test_history_buckets);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("relay_store", &t, 1);
 }

@@ -1,5 +1,6 @@
 /* The set of stored seqs, held against a naive one. */
 #include "relay/stream/window.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -156,10 +157,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("relay_window");
 	TCase *t = tcase_create("window");
-	SRunner *r;
-	int failed;
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_is_the_naive_set);
@@ -167,10 +165,5 @@ int main(void)
 	tcase_add_test(t, test_full_goes_on_and_assumes_nothing);
 	tcase_add_test(t, test_describe_in_parts);
 	tcase_add_test(t, test_bad_bytes);
-	suite_add_tcase(s, t);
-	r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("relay_window", &t, 1);
 }

@@ -4,6 +4,7 @@
 #include "agent/source/replay.h"
 #include "agent/source/socketcan.h"
 #include "base/log.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -454,9 +455,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("replay");
 	TCase *tc = tcase_create("sources");
-	SRunner *sr = srunner_create(s);
 	int failed;
 
 	if (!mkdtemp(dir))
@@ -482,11 +481,8 @@ int main(void)
 	tcase_add_test(tc, can_times);
 	tcase_add_test(tc, can_frames);
 	tcase_add_test(tc, can_interface_that_is_not_there);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
+	failed = suite_run("replay", &tc, 1);
 	(void)unlink(path);
 	(void)rmdir(dir);
-	return failed ? 1 : 0;
+	return failed;
 }

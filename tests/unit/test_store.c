@@ -1,4 +1,5 @@
 #include "agent/store/store.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -358,9 +359,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("store");
 	TCase *tc = tcase_create("outbox");
-	SRunner *sr = srunner_create(s);
 	int failed;
 
 	if (!mkdtemp(dir))
@@ -378,11 +377,8 @@ int main(void)
 	tcase_add_test(tc, damage_found_while_running);
 	tcase_add_test(tc, quarantine_moves_a_row_and_is_bounded);
 	tcase_add_test(tc, read_only_file_says_so);
-	suite_add_tcase(s, tc);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
+	failed = suite_run("store", &tc, 1);
 	remove_all();
 	(void)rmdir(dir);
-	return failed ? 1 : 0;
+	return failed;
 }

@@ -1,4 +1,5 @@
 #include "base/timebase.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <time.h>
@@ -64,17 +65,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("timebase");
 	TCase *tc = tcase_create("timebase");
-	SRunner *sr = srunner_create(suite);
-	int failed;
 
-	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, wall_time_as_text);
 	tcase_add_test(tc, fake_clock_moves_only_when_told);
 	tcase_add_test(tc, system_clocks_are_the_kernels);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run("timebase", &tc, 1);
 }

@@ -1,5 +1,6 @@
 /* Topics: built and parsed back, and refused by field. */
 #include "proto/topic.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -109,19 +110,12 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("topic");
 	TCase *t = tcase_create("topic");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
-	suite_add_tcase(suite, t);
 	tcase_add_test(t, ids_are_checked);
 	tcase_add_test(t, classes_have_names);
 	tcase_add_test(t, up_topics_come_back);
 	tcase_add_loop_test(t, bad_topics_are_refused_by_field, 0, (int)array_len(BAD));
 	tcase_add_test(t, errors_quote_no_control_characters);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run("topic", &t, 1);
 }

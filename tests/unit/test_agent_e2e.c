@@ -1,6 +1,7 @@
 /* The whole agent against a real Mosquitto and a relay that is a fake: what goes in comes out. */
 #include "tests/fakes/broker.h"
 #include "tests/fakes/fake_relay.h"
+#include "tests/unit/small_catalog.h"
 #include "tests/unit/suite.h"
 
 #include <check.h>
@@ -44,50 +45,10 @@ static FILE *create(const char *name)
 /* Two messages on one bus: A (0x100) with two signals, B (0x200) with one. */
 static void make_catalog(void)
 {
-	static const char *const buses[] = {"can0"};
-	static const struct catalog_signal signals[] = {
-		{.name = "Fast",
-		 .message = 0,
-		 .bits = 16,
-		 .factor = 1,
-		 .mux = CATALOG_NONE,
-		 .unit = "",
-		 .comment = ""},
-		{.name = "Slow",
-		 .message = 0,
-		 .start_bit = 16,
-		 .bits = 8,
-		 .factor = 1,
-		 .mux = CATALOG_NONE,
-		 .unit = "",
-		 .comment = ""},
-		{.name = "Event",
-		 .message = 1,
-		 .bits = 8,
-		 .factor = 1,
-		 .mux = CATALOG_NONE,
-		 .unit = "",
-		 .comment = ""},
-	};
-	static const struct catalog_message messages[] = {
-		{.name = "A", .comment = "", .id = 0x100, .bytes = 8, .n_signals = 2},
-		{.name = "B",
-		 .comment = "",
-		 .id = 0x200,
-		 .bytes = 8,
-		 .first_signal = 2,
-		 .n_signals = 1},
-	};
-	struct catalog from = {.buses = buses,
-			       .n_buses = 1,
-			       .messages = messages,
-			       .n_messages = 2,
-			       .signals = signals,
-			       .n_signals = 3};
-	struct error err;
+	static const char *const names[] = {"A", "Fast", "Slow", "B", "Event"};
 	FILE *f = create("catalog");
 
-	ck_assert_msg(catalog_build(&cat, &from, &err) == 0, "%s", err.text);
+	cat = two_messages(names);
 	ck_assert_uint_eq(fwrite(cat->bytes, 1, cat->len, f), cat->len);
 	fclose(f);
 }

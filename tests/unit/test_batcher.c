@@ -1,41 +1,12 @@
 /* The front half: batches that close, and frames that become samples; no thread, no disk. */
 #include "agent/batch/pipeline.h"
+#include "tests/unit/small_catalog.h"
 #include "tests/unit/suite.h"
 
 #include <check.h>
 #include <string.h>
 
 enum { SAMPLES_MAX = 100, BUILDERS = 3, BATCH_BYTES = 1 << 20 };
-
-static const char *const buses[] = {"can0"};
-static const struct catalog_signal signals[] = {
-	{.name = "A",
-	 .message = 0,
-	 .bits = 16,
-	 .factor = 1,
-	 .mux = CATALOG_NONE,
-	 .unit = "",
-	 .comment = ""},
-	{.name = "B",
-	 .message = 0,
-	 .start_bit = 16,
-	 .bits = 8,
-	 .factor = 1,
-	 .mux = CATALOG_NONE,
-	 .unit = "",
-	 .comment = ""},
-	{.name = "C",
-	 .message = 1,
-	 .bits = 8,
-	 .factor = 1,
-	 .mux = CATALOG_NONE,
-	 .unit = "",
-	 .comment = ""},
-};
-static const struct catalog_message messages[] = {
-	{.name = "M", .comment = "", .id = 0x100, .bytes = 8, .n_signals = 2},
-	{.name = "N", .comment = "", .id = 0x200, .bytes = 8, .first_signal = 2, .n_signals = 1},
-};
 
 static struct catalog *cat;
 static struct timebase_fake fake;
@@ -54,12 +25,7 @@ static void on_closed(void *ctx, size_t samples)
 
 static void setup(void)
 {
-	struct catalog from = {.buses = buses,
-			       .n_buses = 1,
-			       .messages = messages,
-			       .n_messages = 2,
-			       .signals = signals,
-			       .n_signals = 3};
+	static const char *const names[] = {"M", "A", "B", "N", "C"};
 	struct collect_rule rules[] = {
 		{.pattern = "*.N.*", .class = CLASS_EVENT, .origin = "t"},
 		{.pattern = "*", .class = CLASS_BULK, .origin = "t"},
@@ -77,7 +43,7 @@ static void setup(void)
 	n_closed = 0;
 	closed_samples = 0;
 	memset(&counters, 0, sizeof(counters));
-	ck_assert_msg(catalog_build(&cat, &from, &err) == 0, "%s", err.text);
+	cat = two_messages(names);
 	opt.header.catalog_id = cat->id;
 	ck_assert_int_eq(batch_queue_new(&queue, cat, BUILDERS, SAMPLES_MAX + 2, NS_PER_MS), 0);
 	ck_assert_int_eq(batcher_new(&batcher, queue, &opt), 0);

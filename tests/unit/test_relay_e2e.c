@@ -4,6 +4,7 @@
 #include "proto/receipt.h"
 #include "tests/fakes/broker.h"
 #include "tests/fakes/peer.h"
+#include "tests/unit/small_catalog.h"
 #include "tests/unit/suite.h"
 
 #include <arpa/inet.h>
@@ -140,7 +141,6 @@ static void end_relay(int signo)
 
 static struct catalog *make_catalog(const char *comment)
 {
-	static const char *const buses[] = {"can0"};
 	struct catalog_signal s = {.name = "Speed",
 				   .bits = 16,
 				   .kind = SIGNAL_UNSIGNED,
@@ -150,16 +150,8 @@ static struct catalog *make_catalog(const char *comment)
 				   .mux = CATALOG_NONE};
 	struct catalog_message m = {
 		.name = "Motion", .comment = "", .id = 1, .bytes = 8, .n_signals = 1};
-	struct catalog from = {.buses = buses,
-			       .n_buses = 1,
-			       .messages = &m,
-			       .n_messages = 1,
-			       .signals = &s,
-			       .n_signals = 1};
-	struct catalog *c;
 
-	ck_assert_int_eq(catalog_build(&c, &from, NULL), 0);
-	return c;
+	return small_catalog(&m, 1, &s);
 }
 
 /* SAMPLES of Speed a millisecond apart from base_s + seq on; the last has raw 100 * seq. */

@@ -2,35 +2,23 @@
 #include "proto/batch.h"
 #include "relay/ingest/internal.h"
 #include "relay/stream/internal.h"
+#include "tests/unit/relay_fixture.h"
+#include "tests/unit/small_catalog.h"
 #include "tests/unit/suite.h"
 
 #include <check.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 enum { LARGE_SAMPLES = 4000 };
 
-static char dir[64];
 static struct timebase_fake clk;
-static struct catalog *cat;
 static struct registry *registry;
 static struct stream *stream;
 static struct live *live;
 static struct hub *hub;
 static struct ingest *in;
 
-static const char *path_of(const char *name)
-{
-	static char path[128];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	return path;
-}
-
 static struct catalog *make_catalog(void)
 {
-	static const char *const buses[] = {"can0"};
 	struct catalog_signal s = {.name = "A",
 				   .bits = 64,
 				   .kind = SIGNAL_UNSIGNED,
@@ -40,16 +28,8 @@ static struct catalog *make_catalog(void)
 				   .mux = CATALOG_NONE};
 	struct catalog_message m = {
 		.name = "M", .comment = "", .id = 1, .bytes = 8, .n_signals = 1};
-	struct catalog from = {.buses = buses,
-			       .n_buses = 1,
-			       .messages = &m,
-			       .n_messages = 1,
-			       .signals = &s,
-			       .n_signals = 1};
-	struct catalog *c;
 
-	ck_assert_int_eq(catalog_build(&c, &from, NULL), 0);
-	return c;
+	return small_catalog(&m, 1, &s);
 }
 
 static void open_ingest(void)
@@ -99,12 +79,12 @@ static void setup(void)
 {
 	uint64_t id;
 
-	snprintf(dir, sizeof(dir), "/tmp/towline-test-ingest-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
+	relay_dir_make();
 	timebase_fake_init(&clk, 1000 * NS_PER_S, 1700000000 * NS_PER_S);
-	cat = make_catalog();
+	store_cat = make_catalog();
 	ck_assert_int_eq(registry_open(&registry, path_of("relay.db"), &clk.tb, NULL), 0);
-	ck_assert_int_eq(registry_add_catalog(registry, cat->bytes, cat->len, &id, NULL), 0);
+	ck_assert_int_eq(
+		registry_add_catalog(registry, store_cat->bytes, store_cat->len, &id, NULL), 0);
 	add_vehicle();
 	ck_assert_int_eq(hub_new(&hub, 4), 0);
 	open_ingest();
@@ -112,16 +92,11 @@ static void setup(void)
 
 static void teardown(void)
 {
-	static const char *const names[] = {"relay.db",	 "relay.db-wal",  "relay.db-shm",
-					    "stream.db", "stream.db-wal", "stream.db-shm"};
-
 	close_ingest();
 	hub = hub_free(hub);
 	registry = registry_close(registry);
-	cat = catalog_free(cat);
-	for (size_t i = 0; i < array_len(names); i++)
-		unlink(path_of(names[i]));
-	rmdir(dir);
+	store_cat = catalog_free(store_cat);
+	relay_dir_remove();
 }
 
 /* Nothing that can be compressed. */
@@ -141,14 +116,14 @@ static void send_at(uint64_t epoch, uint64_t seq, int64_t wall_ns, uint64_t firs
 	struct buf out cleanup(buf_free) = BUF_INIT(1 << 20);
 	struct batch_header h = {.epoch = epoch,
 				 .seq = seq,
-				 .catalog_id = cat->id,
+				 .catalog_id = store_cat->id,
 				 .wall_base_ns = wall_ns,
 				 .time_unit_ns = 1000000};
 	struct mqtt_message m = {.topic = "tl/1/up/0/v1/d1/bulk"};
 	struct batch_builder *b;
 	uint32_t encoding;
 
-	ck_assert_int_eq(batch_builder_new(&b, cat, n, 1000000), 0);
+	ck_assert_int_eq(batch_builder_new(&b, store_cat, n, 1000000), 0);
 	for (size_t i = 0; i < n; i++) {
 		struct sample s = {.raw = i ? noise(first, i) : first};
 

@@ -3,7 +3,6 @@
 #include "tests/unit/suite.h"
 
 #include <check.h>
-#include <string.h>
 
 enum { SEQ_MAX = 400, ROUNDS = 300, STEPS = 600 };
 

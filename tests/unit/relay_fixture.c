@@ -15,7 +15,7 @@ void relay_dir_make(void)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 }
 
-const char *path_of(const char *name)
+const char *store_path(const char *name)
 {
 	static char path[128];
 
@@ -29,7 +29,7 @@ void relay_dir_remove(void)
 					    "stream.db", "stream.db-wal", "stream.db-shm"};
 
 	for (size_t i = 0; i < array_len(names); i++)
-		unlink(path_of(names[i]));
+		unlink(store_path(names[i]));
 	rmdir(dir);
 }
 
@@ -75,7 +75,7 @@ struct registry *open_registry(void)
 	struct registry *r;
 	struct error err = {0};
 
-	ck_assert_msg(registry_open(&r, path_of("relay.db"), timebase_system(), &err) == 0, "%s",
+	ck_assert_msg(registry_open(&r, store_path("relay.db"), timebase_system(), &err) == 0, "%s",
 		      err.text);
 	return r;
 }
@@ -85,7 +85,7 @@ struct stream *open_stream(int64_t max)
 	struct stream *s;
 	struct error err = {0};
 
-	ck_assert_msg(stream_open(&s, path_of("stream.db"), max, &err) == 0, "%s", err.text);
+	ck_assert_msg(stream_open(&s, store_path("stream.db"), max, &err) == 0, "%s", err.text);
 	return s;
 }
 

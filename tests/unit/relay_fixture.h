@@ -8,7 +8,7 @@
 /* A new folder under /tmp for relay.db and stream.db; removed with both. */
 void relay_dir_make(void);
 void relay_dir_remove(void);
-const char *path_of(const char *name); /* in that folder; good until the next call */
+const char *store_path(const char *name); /* in that folder; good until the next call */
 
 /* ---- what is in the stores ---- */
 

@@ -33,7 +33,8 @@ static void open_history(struct bench *b)
 		ck_assert_int_eq(
 			append(b->stream, 1, i + 1, 100000 + 100 * (int64_t)i, 100 * i, 100), 0);
 	ck_assert_int_eq(stream_commit(b->stream), 0);
-	ck_assert_int_eq(history_new(&b->history, path_of("stream.db"), b->reg, b->live, 100), 0);
+	ck_assert_int_eq(history_new(&b->history, store_path("stream.db"), b->reg, b->live, 100),
+			 0);
 }
 
 static void close_history(struct bench *b)

@@ -54,7 +54,7 @@ static void open_ingest(void)
 		.state_save_ms = 100,
 	};
 
-	ck_assert_int_eq(stream_open(&stream, path_of("stream.db"), 0, NULL), 0);
+	ck_assert_int_eq(stream_open(&stream, store_path("stream.db"), 0, NULL), 0);
 	opt.stream = stream;
 	ck_assert_int_eq(live_new(&live), 0);
 	opt.live = live;
@@ -82,7 +82,7 @@ static void setup(void)
 	relay_dir_make();
 	timebase_fake_init(&clk, 1000 * NS_PER_S, 1700000000 * NS_PER_S);
 	store_cat = make_catalog();
-	ck_assert_int_eq(registry_open(&registry, path_of("relay.db"), &clk.tb, NULL), 0);
+	ck_assert_int_eq(registry_open(&registry, store_path("relay.db"), &clk.tb, NULL), 0);
 	ck_assert_int_eq(
 		registry_add_catalog(registry, store_cat->bytes, store_cat->len, &id, NULL), 0);
 	add_vehicle();

@@ -147,7 +147,7 @@ START_TEST(test_quarantine_is_bounded)
 			0);
 		ck_assert_int_eq(stream_commit(s), 0);
 	}
-	ck_assert_int_eq(stream_reader_open(&r, path_of("stream.db"), NULL), 0);
+	ck_assert_int_eq(stream_reader_open(&r, store_path("stream.db"), NULL), 0);
 	ck_assert_int_eq(stream_reader_quarantine(r, &rows), 0);
 	ck_assert_uint_eq(rows, 8);
 	stream_reader_close(r);
@@ -157,14 +157,14 @@ END_TEST
 
 START_TEST(test_not_a_database)
 {
-	FILE *f = fopen(path_of("stream.db"), "w");
+	FILE *f = fopen(store_path("stream.db"), "w");
 	struct stream *s;
 	struct error err = {0};
 
 	for (int i = 0; i < 1000; i++)
 		fputs("this is no database\n", f);
 	fclose(f);
-	ck_assert_int_lt(stream_open(&s, path_of("stream.db"), 0, &err), 0);
+	ck_assert_int_lt(stream_open(&s, store_path("stream.db"), 0, &err), 0);
 	ck_assert_ptr_nonnull(strstr(err.text, "stream.db"));
 }
 END_TEST
@@ -179,7 +179,7 @@ START_TEST(test_log_is_cut_back)
 
 	ck_assert_int_eq(append(s, 1, 1, 1000, 1, 10), 0);
 	ck_assert_int_eq(stream_commit(s), 0);
-	ck_assert_int_eq(stream_reader_open(&r, path_of("stream.db"), NULL), 0);
+	ck_assert_int_eq(stream_reader_open(&r, store_path("stream.db"), NULL), 0);
 	ck_assert_int_eq(stream_reader_begin(r), 0);
 	ck_assert_int_eq(stream_reader_quarantine(r, &rows), 0); /* now it has its view */
 	for (uint64_t seq = 2; seq < 50; seq++) {

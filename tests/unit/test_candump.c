@@ -514,6 +514,7 @@ END_TEST
 int main(void)
 {
 	TCase *tc = tcase_create("lines"), *files = tcase_create("files");
+	TCase *cases[] = {tc, files};
 
 	tcase_add_test(tc, good_lines);
 	tcase_add_test(tc, other_frames);
@@ -532,5 +533,5 @@ int main(void)
 	tcase_add_test(files, fifo);
 	tcase_add_test(files, fifo_is_not_held_up);
 	tcase_add_test(files, progress);
-	return suite_run("candump", &tc, 1);
+	return suite_run("candump", cases, array_len(cases));
 }

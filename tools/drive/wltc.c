@@ -1,8 +1,9 @@
 /* tools/drive/wltc.c: the speed table. Values are tenths of km/h at 0, 1, ... 1800 s.
  *
- * They are the legal figures (UN GTR 15 Annex 1 = Regulation (EU) 2017/1151 Annex XXI sub-annex 1,
- * class 3b); the sums of the four phases, which the regulation prints so that a table can be
- * checked, are held by tests/unit/test_drive_model.c. */
+ * They are the figures of the law: WLTC class 3b, as laid down in UN Global Technical Regulation
+ * No. 15 (Annex 1) and Commission Regulation (EU) 2017/1151 (Annex XXI, Sub-Annex 1); the sums of
+ * the four phases, which the regulation prints so that a table can be checked, are held by
+ * tests/unit/test_drive_model.c. */
 #include "tools/drive/wltc.h"
 
 static const uint16_t speeds[WLTC_SECONDS + 1] = {

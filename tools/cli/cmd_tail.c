@@ -34,7 +34,7 @@ static void put_word(const char *before, const char *word, const char *after)
 {
 	fputs(before, stdout);
 	term_put(stdout, word);
-	printf("%s ", after);
+	fputs(after, stdout);
 }
 
 static void print_signal(const char *vehicle, const json_t *s)
@@ -45,10 +45,11 @@ static void print_signal(const char *vehicle, const json_t *s)
 	char value[VALUE_TEXT_MAX];
 
 	put_word(term_dim(stdout), time ? time : "-", term_reset(stdout));
-	put_word("", vehicle ? vehicle : "-", "");
+	put_word(" ", vehicle ? vehicle : "-", " ");
 	put_word(term_bold(stdout), signal ? signal : "-", term_reset(stdout));
-	put_word("", value_text(s, value), "");
-	term_put(stdout, unit ? unit : "");
+	put_word(" ", value_text(s, value), "");
+	if (unit && *unit)
+		put_word(" ", unit, "");
 	putchar('\n');
 }
 

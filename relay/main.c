@@ -14,7 +14,7 @@
 enum { EXIT_USAGE = 2, OTHER_FILES = 128 };
 
 static const char usage[] =
-	"usage: towline-relay -c FILE [--check-config]\n"
+	"Usage: towline-relay -c FILE [--check-config]\n"
 	"       towline-relay --print-config | --version | --help\n"
 	"\n"
 	"Takes batches of vehicles from an MQTT 5 broker, keeps them durably, sends receipts,\n"
@@ -26,7 +26,8 @@ static const char usage[] =
 	"      --version       print the version\n"
 	"  -h, --help          print this\n"
 	"\n"
-	"SIGTERM and SIGINT stop it, SIGHUP reads the configuration again.\n";
+	"SIGTERM and SIGINT stop it, SIGHUP reads the configuration again.\n"
+	"Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.\n";
 
 struct program {
 	struct loop *loop;
@@ -78,7 +79,7 @@ static void on_signal(struct loop_signal *s, int signo)
 		reload(p);
 		return;
 	}
-	log_info("stopping", "signal=%d", signo);
+	log_info("stopping", "signal=%s", signo == SIGTERM ? "SIGTERM" : "SIGINT");
 	loop_stop(p->loop);
 }
 
@@ -140,9 +141,13 @@ static int run(const char *path, bool check_only)
 	struct error err = {0};
 	int r = conf_load(&p.conf, &relay_conf_table, path, &err);
 
-	if (r == 0 && check_only) {
+	if (r < 0) {
+		fprintf(stderr, "towline-relay: %s\n", err.text);
+		return EXIT_USAGE;
+	}
+	if (check_only) {
 		printf("%s: good\n", path);
-	} else if (r == 0) {
+	} else {
 		(void)signal(SIGPIPE, SIG_IGN);
 		log_set_level((enum log_level)conf_enum(p.conf, "relay", NULL, "log_level"));
 		raise_file_limit(p.conf);

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -132,12 +133,34 @@ def test_agent_config_errors(stack, drive_log, edit, message):
 
 
 @pytest.mark.parametrize("program", ["towline-agent", "towline-relay"])
-def test_print_config_is_complete_and_parses(stack, program):
+def test_print_config_parses_and_explains_every_key(stack, tmp_path, drive_log, program):
     r = subprocess.run([stack.bin / program, "--print-config"], capture_output=True, text=True)
     assert r.returncode == 0
-    for section in ("mqtt", "relay" if "relay" in program else "agent"):
-        assert f"[{section}]" in r.stdout
-    assert subprocess.run([stack.bin / program, "--version"]).returncode == 0
+    required = {"vehicle": "v", "device": "d", "data_dir": tmp_path / "data", "type": "replay",
+                "file": stack.build_catalog("drive", DRIVE_DBC), "path": drive_log, "signals": "*"}
+    lines, keys = r.stdout.splitlines(), 0
+    for i, line in enumerate(lines):
+        key = re.fullmatch(r"#?(\w+) =(.*)", line)
+        if key:
+            keys += 1
+            assert lines[i - 1].startswith("# ") and lines[i - 2].startswith("# "), line
+            lines[i] = f"{key[1]} = {required.get(key[1], key[2].strip())}"
+        elif re.fullmatch(r"#\[\w+ NAME\]", line):
+            lines[i] = line[1:]
+    assert keys > 20
+    conf = tmp_path / "printed.conf"
+    conf.write_text("\n".join(lines) + "\n")
+    check = subprocess.run([stack.bin / program, "-c", conf, "--check-config"],
+                           capture_output=True, text=True)
+    assert check.returncode == 0, check.stderr
+
+
+def test_relay_config_errors(stack, tmp_path):
+    conf = tmp_path / "relay.conf"
+    conf.write_text("[relay]\ndata_dir = data\ncolour = red\n")
+    r = subprocess.run([stack.bin / "towline-relay", "-c", conf], capture_output=True, text=True)
+    assert r.returncode == 2
+    assert f"{conf}:3: unknown key 'colour' in [relay]" in r.stderr
 
 
 def test_damaged_catalog(stack, drive_log):

@@ -6,19 +6,6 @@ const char *const BUSES[] = {"can0", "can1"};
 const struct catalog_range RANGES[] = {{1, 3}, {7, 7}};
 static const struct catalog_choice CHOICES[] = {{-1, "reverse"}, {0, "neutral"}, {5, "fünf"}};
 
-struct catalog_signal draft_signal(const char *name, uint32_t message, uint16_t start,
-				   uint16_t bits)
-{
-	return (struct catalog_signal){.name = name,
-				       .message = message,
-				       .start_bit = start,
-				       .bits = bits,
-				       .factor = 1,
-				       .unit = "",
-				       .comment = "",
-				       .mux = CATALOG_NONE};
-}
-
 void draft_init(struct draft *d)
 {
 	*d = (struct draft){
@@ -44,9 +31,9 @@ void draft_init(struct draft *d)
 				 .first_signal = 5,
 				 .n_signals = 1},
 			},
-		.signals = {draft_signal("RPM", 0, 0, 16), draft_signal("TEMP", 0, 23, 12),
-			    draft_signal("MODE", 1, 0, 8), draft_signal("GEAR", 1, 8, 8),
-			    draft_signal("RATIO", 1, 64, 64), draft_signal("RPM", 2, 7, 16)},
+		.signals = {plain_signal("RPM", 0, 0, 16), plain_signal("TEMP", 0, 23, 12),
+			    plain_signal("MODE", 1, 0, 8), plain_signal("GEAR", 1, 8, 8),
+			    plain_signal("RATIO", 1, 64, 64), plain_signal("RPM", 2, 7, 16)},
 	};
 	d->signals[0].factor = 0.25;
 	d->signals[0].offset = -40;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "proto/catalog.h"
+#include "tests/unit/small_catalog.h"
 
 extern const char *const BUSES[2];
 extern const struct catalog_range RANGES[2];
@@ -12,9 +13,6 @@ struct draft {
 	struct catalog catalog;
 };
 
-/* At start, of bits, unsigned, with a factor of 1. The name is borrowed. */
-struct catalog_signal draft_signal(const char *name, uint32_t message, uint16_t start,
-				   uint16_t bits);
 /* Two buses, three messages, six signals: wide, big endian, multiplexed, with choices, a float. */
 void draft_init(struct draft *d);
 struct catalog *draft_build(const struct draft *d); /* asserts that it is right; the caller frees */

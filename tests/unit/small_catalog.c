@@ -20,8 +20,8 @@ struct catalog *small_catalog(const struct catalog_message *messages, size_t n,
 	return c;
 }
 
-static struct catalog_signal simple(const char *name, uint32_t message, uint16_t start,
-				    uint16_t bits)
+struct catalog_signal plain_signal(const char *name, uint32_t message, uint16_t start,
+				   uint16_t bits)
 {
 	return (struct catalog_signal){.name = name,
 				       .message = message,
@@ -35,8 +35,9 @@ static struct catalog_signal simple(const char *name, uint32_t message, uint16_t
 
 struct catalog *two_messages(const char *const names[static 5])
 {
-	struct catalog_signal signals[] = {simple(names[1], 0, 0, 16), simple(names[2], 0, 16, 8),
-					   simple(names[4], 1, 0, 8)};
+	struct catalog_signal signals[] = {plain_signal(names[1], 0, 0, 16),
+					   plain_signal(names[2], 0, 16, 8),
+					   plain_signal(names[4], 1, 0, 8)};
 	struct catalog_message messages[] = {
 		{.name = names[0], .comment = "", .id = 0x100, .bytes = 8, .n_signals = 2},
 		{.name = names[3],

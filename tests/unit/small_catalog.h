@@ -3,6 +3,9 @@
 
 #include "proto/catalog.h"
 
+/* At start, of bits, unsigned, with a factor of 1. The name is borrowed. */
+struct catalog_signal plain_signal(const char *name, uint32_t message, uint16_t start,
+				   uint16_t bits);
 /* The n messages on can0, and their signals one message after the other. The caller frees it. */
 struct catalog *small_catalog(const struct catalog_message *messages, size_t n,
 			      const struct catalog_signal *signals);

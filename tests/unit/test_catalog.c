@@ -112,7 +112,7 @@ END_TEST
 
 START_TEST(values_follow_their_kind)
 {
-	struct catalog_signal s = draft_signal("X", 0, 0, 64);
+	struct catalog_signal s = plain_signal("X", 0, 0, 64);
 	float f = -2.5f;
 	uint32_t f_bits;
 	double g = 1e300;
@@ -199,7 +199,7 @@ START_TEST(ten_thousand_signals_load_quickly)
 
 	for (uint32_t i = 0; i < N; i++) {
 		snprintf(names[i], sizeof(names[i]), "SIGNAL_%u", i);
-		signals[i] = draft_signal(names[i], i / EACH, 0, 8);
+		signals[i] = plain_signal(names[i], i / EACH, 0, 8);
 		if (i % EACH == 0)
 			messages[i / EACH] = (struct catalog_message){.name = names[i],
 								      .id = i / EACH,

@@ -316,7 +316,7 @@ START_TEST(a_message_of_too_many_signals_is_refused)
 
 	for (uint32_t i = 0; i <= MOST; i++) {
 		snprintf(names[i], sizeof(names[i]), "S%u", i);
-		signals[i] = draft_signal(names[i], 0, 0, 8);
+		signals[i] = plain_signal(names[i], 0, 0, 8);
 	}
 	ck_assert_int_eq(catalog_build(&c, &from, &err), -EBADMSG);
 	ck_assert_msg(strstr(err.text, "65536 signals, at most 65535"), "%s", err.text);
@@ -375,7 +375,7 @@ START_TEST(names_that_hash_alike_cannot_stall)
 
 	for (uint32_t i = 0; i < N; i++) {
 		next_alike(names[i], sizeof(names[i]), &seed);
-		signals[i] = draft_signal(names[i], 0, 0, 8);
+		signals[i] = plain_signal(names[i], 0, 0, 8);
 	}
 	ck_assert_int_eq(catalog_build(&c, &from, &err), -EBADMSG);
 	ck_assert_msg(strstr(err.text, "hash alike"), "%s", err.text);

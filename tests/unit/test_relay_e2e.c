@@ -197,6 +197,28 @@ static void send_batch(uint64_t seq, uint64_t catalog)
 	publish("tl/1/up/0/v1/d1/bulk", b.data, b.len);
 }
 
+/* A batch that names the catalog, with a signal of a message that the catalog does not have. */
+static void send_unknown_signal(uint64_t seq)
+{
+	static const char *const names[5] = {"Motion", "Speed", "Gear", "Doors", "Open"};
+	struct buf body cleanup(buf_free) = BUF_INIT(1 << 16),
+			b cleanup(buf_free) = BUF_INIT(1 << 16);
+	struct batch_header h = {
+		.catalog_id = cat->id, .wall_base_ns = base_s * NS_PER_S, .time_unit_ns = 1000000};
+	struct sample open = {.signal = 2, .raw = 1};
+	struct catalog *larger = two_messages(names);
+	struct batch_builder *builder;
+	uint32_t encoding;
+
+	ck_assert_int_eq(batch_builder_new(&builder, larger, 1, 1000000), 0);
+	ck_assert_int_eq(batch_builder_add(builder, 1, 0, &open, 1), 0);
+	ck_assert_int_eq(batch_builder_encode(builder, &h, &body, &encoding), 0);
+	ck_assert_int_eq(batch_envelope_encode(77, seq, encoding, body.data, body.len, &b), 0);
+	publish("tl/1/up/0/v1/d1/bulk", b.data, b.len);
+	batch_builder_free(builder);
+	catalog_free(larger);
+}
+
 /* What all receipts so far have said. */
 static bool acked(uint64_t seq)
 {
@@ -377,12 +399,14 @@ START_TEST(test_bad_input_harms_nothing)
 	buf_clear(&b);
 	make_batch(&b, 5, 9, cat->id);
 	publish("tl/1/up/0/v1/stranger/bulk", b.data, b.len);
+	send_unknown_signal(4);
 	send_batch(1, cat->id);
 	ck_assert(peer_wait(loop,
 			    acked(1) && nacked("d1", 3, NACK_INVALID) &&
+				    nacked("d1", 4, NACK_INVALID) &&
 				    nacked("stranger", 9, NACK_UNKNOWN),
 			    WAIT_MS));
-	ck_assert(!acked(3));
+	ck_assert(!acked(3) && !acked(4));
 	send_batch(3, cat->id); /* the real one */
 	ck_assert(peer_wait(loop, acked(3), WAIT_MS));
 	check_history(2 * SAMPLES);

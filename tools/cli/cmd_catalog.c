@@ -1,7 +1,7 @@
 /* towline catalog: compiles DBC files to a catalog, and shows what one holds. */
 #include "proto/catalog.h"
 #include "tools/cli/catalog_push.h"
-#include "tools/cli/cli.h"
+#include "tools/cli/options.h"
 #include "tools/cli/term.h"
 #include "tools/dbc/dbc.h"
 
@@ -17,8 +17,8 @@ enum { SPECS_MAX = 256, SHA256_HEX = 65, ID_HEX = 17, ID_TEXT_MAX = 16 };
 /* ---- build ---- */
 
 struct build_options {
-	const char *specs[SPECS_MAX];
-	size_t n_specs;
+	const char *spec_texts[SPECS_MAX];
+	struct option_list specs;
 	const char *output;
 	bool strict;
 	bool quiet;
@@ -26,36 +26,21 @@ struct build_options {
 
 static int build_options(struct build_options *o, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"dbc", required_argument, NULL, 'd'},
-		{"output", required_argument, NULL, 'o'},
-		{"strict", no_argument, NULL, 's'},
-		{"quiet", no_argument, NULL, 'q'},
-		{0},
+	const struct cli_option table[] = {
+		{.name = "dbc", .kind = OPTION_LIST, .to = &o->specs, .what = "DBC files"},
+		{.name = "output", .letter = 'o', .kind = OPTION_TEXT, .to = &o->output},
+		{.name = "strict", .kind = OPTION_FLAG, .to = &o->strict},
+		{.name = "quiet", .letter = 'q', .kind = OPTION_FLAG, .to = &o->quiet},
 	};
-	int c;
+	int code;
 
-	optind = 0;
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":o:q", options, NULL)) != -1) {
-		if (c == 'd' && o->n_specs == SPECS_MAX)
-			return cli_usage(&cmd_catalog, "more than %d DBC files", SPECS_MAX);
-		if (c == 'd')
-			o->specs[o->n_specs++] = optarg;
-		else if (c == 'o')
-			o->output = optarg;
-		else if (c == 's')
-			o->strict = true;
-		else if (c == 'q')
-			o->quiet = true;
-		else
-			return cli_usage(&cmd_catalog, "%s '%s'",
-					 c == ':' ? "no value after" : "unknown option",
-					 argv[optind - 1]);
-	}
+	o->specs = (struct option_list){.texts = o->spec_texts, .max = SPECS_MAX};
+	code = cli_options(&cmd_catalog, argc, argv, table, array_len(table));
+	if (code != EXIT_OK)
+		return code;
 	if (optind < argc)
 		return cli_usage(&cmd_catalog, "'%s' is not expected", argv[optind]);
-	if (o->n_specs == 0 || !o->output)
+	if (o->specs.n == 0 || !o->output)
 		return cli_usage(&cmd_catalog, "build needs --dbc BUS=FILE and -o FILE");
 	return 0;
 }
@@ -111,7 +96,8 @@ static int build(int argc, char **argv)
 
 	if (r != 0)
 		return r;
-	r = dbc_load_catalog(&cat, o.specs, o.n_specs, o.quiet ? NULL : stderr, &counts, &err);
+	r = dbc_load_catalog(&cat, o.specs.texts, o.specs.n, o.quiet ? NULL : stderr, &counts,
+			     &err);
 	if (r == -EINVAL)
 		return cli_usage(&cmd_catalog, "%s", err.text);
 	if (r < 0)
@@ -321,18 +307,15 @@ static int show(int argc, char **argv)
 	const char *path = NULL;
 	struct error err = {"out of memory"};
 	bool json = false;
+	const struct cli_option options[] = {OPTION_JSON(&json)};
 	int r;
 
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--json") == 0)
-			json = true;
-		else if (argv[i][0] == '-')
-			return cli_usage(&cmd_catalog, "unknown option '%s'", argv[i]);
-		else if (path)
-			return cli_usage(&cmd_catalog, "'%s' is not expected", argv[i]);
-		else
-			path = argv[i];
-	}
+	r = cli_options(&cmd_catalog, argc, argv, options, array_len(options));
+	if (r != EXIT_OK)
+		return r;
+	path = argv[optind]; /* NULL where there is none */
+	if (argc - optind > 1)
+		return cli_usage(&cmd_catalog, "'%s' is not expected", argv[optind + 1]);
 	if (!path)
 		return cli_usage(&cmd_catalog, "show needs the FILE of a catalog");
 	r = catalog_load_file(&cat, path, &err);

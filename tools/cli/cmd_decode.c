@@ -1,7 +1,7 @@
 /* towline decode: a bus log as CSV or JSON. */
-#include "tools/cli/cli.h"
 #include "tools/cli/decode_out.h"
 #include "tools/cli/decode_report.h"
+#include "tools/cli/options.h"
 #include "tools/dbc/dbc.h"
 
 #include <fnmatch.h>
@@ -12,8 +12,8 @@
 enum { DBCS_MAX = 64, PATH_TEXT_MAX = 512 };
 
 struct options {
-	const char *dbcs[DBCS_MAX];
-	size_t n_dbcs;
+	const char *dbc_texts[DBCS_MAX];
+	struct option_list dbcs;
 	const char *catalog;
 	const char *signals;
 	const char *out;
@@ -64,52 +64,25 @@ static const char help[] =
 
 static int parse_options(struct options *o, int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"dbc", required_argument, NULL, 'd'},
-		{"catalog", required_argument, NULL, 'c'},
-		{"signals", required_argument, NULL, 's'},
-		{"json", no_argument, NULL, 'j'},
-		{"output", required_argument, NULL, 'o'},
-		{"stats", no_argument, NULL, 'S'},
-		{"quiet", no_argument, NULL, 'q'},
-		{0},
+	const struct cli_option table[] = {
+		{.name = "dbc", .kind = OPTION_LIST, .to = &o->dbcs, .what = "--dbc"},
+		{.name = "catalog", .kind = OPTION_TEXT, .to = &o->catalog},
+		{.name = "signals", .kind = OPTION_TEXT, .to = &o->signals},
+		{.name = "json", .kind = OPTION_FLAG, .to = &o->json},
+		{.name = "output", .letter = 'o', .kind = OPTION_TEXT, .to = &o->out},
+		{.name = "stats", .kind = OPTION_FLAG, .to = &o->stats},
+		{.name = "quiet", .letter = 'q', .kind = OPTION_FLAG, .to = &o->quiet},
 	};
-	int c;
+	int code;
 
-	optind = 0; /* GNU: start afresh */
-	while ((c = getopt_long(argc, argv, "o:q", longs, NULL)) != -1) {
-		switch (c) {
-		case 'd':
-			if (o->n_dbcs == DBCS_MAX)
-				return cli_usage(&cmd_decode, "more than %d --dbc", DBCS_MAX);
-			o->dbcs[o->n_dbcs++] = optarg;
-			break;
-		case 'c':
-			o->catalog = optarg;
-			break;
-		case 's':
-			o->signals = optarg;
-			break;
-		case 'o':
-			o->out = optarg;
-			break;
-		case 'j':
-			o->json = true;
-			break;
-		case 'S':
-			o->stats = true;
-			break;
-		case 'q':
-			o->quiet = true;
-			break;
-		default: /* getopt has said what */
-			return cli_usage(&cmd_decode, "wrong option");
-		}
-	}
+	o->dbcs = (struct option_list){.texts = o->dbc_texts, .max = DBCS_MAX};
+	code = cli_options(&cmd_decode, argc, argv, table, array_len(table));
+	if (code != EXIT_OK)
+		return code;
 	if (optind + 1 != argc)
 		return cli_usage(&cmd_decode, "expected one LOG, got %d", argc - optind);
 	o->log = argv[optind];
-	if (!o->catalog == !o->n_dbcs)
+	if (!o->catalog == !o->dbcs.n)
 		return cli_usage(&cmd_decode, "expected --dbc BUS=FILE or --catalog FILE");
 	return EXIT_OK;
 }
@@ -122,8 +95,8 @@ static int load_catalog(struct job *j, const struct options *o)
 	if (o->catalog)
 		r = catalog_load_file(&j->cat, o->catalog, &err);
 	else
-		r = dbc_load_catalog(&j->cat, o->dbcs, o->n_dbcs, o->quiet ? NULL : stderr, NULL,
-				     &err);
+		r = dbc_load_catalog(&j->cat, o->dbcs.texts, o->dbcs.n, o->quiet ? NULL : stderr,
+				     NULL, &err);
 	if (r == -EINVAL && !o->catalog)
 		return cli_usage(&cmd_decode, "--dbc: %s", err.text);
 	if (r < 0)

@@ -19,6 +19,16 @@ static int take_number(const struct cli_command *cmd, const struct cli_option *o
 	return EXIT_OK;
 }
 
+static int take_item(const struct cli_command *cmd, const struct cli_option *o, const char *text)
+{
+	struct option_list *list = o->to;
+
+	if (list->n == list->max)
+		return cli_usage(cmd, "more than %zu %s", list->max, o->what);
+	list->texts[list->n++] = text;
+	return EXIT_OK;
+}
+
 static int take(const struct cli_command *cmd, const struct cli_option *o, const char *text)
 {
 	switch (o->kind) {
@@ -30,6 +40,8 @@ static int take(const struct cli_command *cmd, const struct cli_option *o, const
 		return EXIT_OK;
 	case OPTION_NUMBER:
 		return take_number(cmd, o, text);
+	case OPTION_LIST:
+		return take_item(cmd, o, text);
 	case OPTION_CALL:
 		if (o->take(o->to, text) < 0)
 			return cli_usage(cmd, "--%s '%s': not %s", o->name, text, o->what);
@@ -42,6 +54,7 @@ static int take(const struct cli_command *cmd, const struct cli_option *o, const
 static void describe(const struct cli_option *options, size_t n, struct option *longs,
 		     char *letters)
 {
+	*letters++ = ':'; /* tell an option without its value from an unknown one */
 	for (size_t i = 0; i < n; i++) {
 		bool argument = options[i].kind != OPTION_FLAG;
 
@@ -74,16 +87,22 @@ int cli_options(const struct cli_command *cmd, int argc, char **argv,
 		const struct cli_option *options, size_t n)
 {
 	struct option longs[OPTIONS_MAX + 1];
-	char letters[2 * OPTIONS_MAX + 1];
+	char letters[2 * OPTIONS_MAX + 2];
 	int c, code = EXIT_OK;
 
 	assert(n <= OPTIONS_MAX);
 	describe(options, n, longs, letters);
-	optind = 1;
+	optind = 0; /* GNU: start afresh */
+	opterr = 0;
 	while (code == EXIT_OK && (c = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		const struct cli_option *o = find_option(options, n, c);
 
-		code = o ? take(cmd, o, optarg) : cli_usage(cmd, "wrong option");
+		if (o)
+			code = take(cmd, o, optarg);
+		else
+			code = cli_usage(cmd, "%s '%s'",
+					 c == ':' ? "no value after" : "unknown option",
+					 argv[optind - 1]);
 	}
 	return code;
 }

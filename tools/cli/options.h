@@ -7,7 +7,13 @@ enum option_kind {
 	OPTION_FLAG,   /* to: bool * */
 	OPTION_TEXT,   /* to: const char **; borrowed from argv */
 	OPTION_NUMBER, /* to: long *, within min and max */
+	OPTION_LIST,   /* to: struct option_list *; may be given again, up to its max */
 	OPTION_CALL,   /* take(to, text) returns 0, or -EINVAL: the text is not what it should be */
+};
+
+struct option_list {
+	const char **texts; /* borrowed from argv */
+	size_t n, max;
 };
 
 struct cli_option {
@@ -17,7 +23,7 @@ struct cli_option {
 	void *to;
 	long min, max;
 	int (*take)(void *to, const char *text);
-	const char *what; /* OPTION_CALL: what the text should be, for the message */
+	const char *what; /* OPTION_CALL: what the text should be; OPTION_LIST: what are too many */
 };
 
 /* Every command that talks to the relay takes these. */

@@ -537,8 +537,3 @@ void relay_reload(struct relay *r, const struct conf *conf)
 	r->beat_s = (unsigned)number(conf, "http", "heartbeat_s");
 	ingest_tune(r->ingest, &t);
 }
-
-uint16_t relay_http_port(const struct relay *r)
-{
-	return api_port(r->api);
-}

@@ -19,4 +19,3 @@ struct relay *relay_stop(struct relay *r);
 void relay_tick(struct relay *r);
 /* Takes the keys that can change while it runs (conf_key.reloads). */
 void relay_reload(struct relay *r, const struct conf *conf);
-uint16_t relay_http_port(const struct relay *r);

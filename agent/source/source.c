@@ -20,11 +20,6 @@ void source_end(struct source *s)
 	s->env->ended(s->env->ctx, s);
 }
 
-const char *source_name(const struct source *s)
-{
-	return s->name;
-}
-
 void source_resume(struct source *s)
 {
 	if (!s->ended && s->ops->resume)

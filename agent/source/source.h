@@ -50,7 +50,6 @@ int source_init(struct source *s, const struct source_ops *ops, const struct sou
 		const char *name) must_check;
 void source_end(struct source *s); /* calls env->ended, once */
 
-const char *source_name(const struct source *s);
 void source_resume(struct source *s);
 void source_stop(struct source *s); /* no frame is handed over from here on */
 struct source *source_free(struct source *s);

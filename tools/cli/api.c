@@ -57,11 +57,6 @@ struct api *api_free(struct api *a)
 	return NULL;
 }
 
-const char *api_url(const struct api *a)
-{
-	return a->url;
-}
-
 static size_t take_body(char *data, size_t size, size_t n, void *ctx)
 {
 	struct buf *body = ctx;

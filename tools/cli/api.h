@@ -11,7 +11,6 @@ struct api;
  * Returns NULL when out of memory or when the URL is not http(s)://, with a message on stderr. */
 struct api *api_new(const char *url);
 struct api *api_free(struct api *a); /* NULL is fine; always returns NULL */
-const char *api_url(const struct api *a);
 
 /* One request. path is a printf format of the path and query below the base URL; its arguments must
  * already be escaped (api_escape). Returns an exit code of cli.h: EXIT_OK with *ret (owned by the

@@ -23,11 +23,6 @@ const char *term_dim(FILE *out)
 	return has_colours(out) ? "\033[2m" : "";
 }
 
-const char *term_red(FILE *out)
-{
-	return has_colours(out) ? "\033[31m" : "";
-}
-
 const char *term_reset(FILE *out)
 {
 	return has_colours(out) ? "\033[0m" : "";

@@ -8,7 +8,6 @@
 /* Escape sequences, or "" where out is not a terminal or NO_COLOR is set. */
 const char *term_bold(FILE *out);
 const char *term_dim(FILE *out);
-const char *term_red(FILE *out);
 const char *term_reset(FILE *out);
 /* Moves to the top and clears, on a terminal only. */
 void term_clear(FILE *out);

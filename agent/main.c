@@ -2,13 +2,11 @@
 #include "agent/config/config.h"
 #include "base/log.h"
 
-#include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { EXIT_USAGE = 2, OPT_PRINT = 256, OPT_CHECK, OPT_VERSION };
 
@@ -80,21 +78,6 @@ static int parse_options(int argc, char **argv, struct options *ret)
 	return -1;
 }
 
-/* Whoever started us may have closed them; no file of ours must get the number of one, or the log
- * would be written into it. */
-static void open_standard_files(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd > STDERR_FILENO)
-		(void)close(fd);
-	/* A reader of the log that goes away is no reason to stop. */
-	(void)signal(SIGPIPE, SIG_IGN);
-}
-
 static int fail(int code, const struct error *err)
 {
 	fprintf(stderr, "towline-agent: %s\n", err->text);
@@ -153,7 +136,9 @@ int main(int argc, char **argv)
 	struct conf *c;
 	int code;
 
-	open_standard_files();
+	log_keep_standard_files();
+	/* A reader of the log that goes away is no reason to stop. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	code = parse_options(argc, argv, &opt);
 	if (code >= 0)
 		return code;

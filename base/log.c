@@ -2,6 +2,7 @@
 
 #include "base/timebase.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -232,4 +233,15 @@ const char *log_quote(char *out, size_t size, const char *value)
 	out[len++] = '"';
 	out[len] = '\0';
 	return out;
+}
+
+void log_keep_standard_files(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		(void)close(fd);
 }

@@ -39,5 +39,10 @@ void log_write(struct log_site *site, enum log_level level, const char *event, c
 #define log_info(event, ...)  log_at(LOG_LEVEL_INFO, event, __VA_ARGS__)
 #define log_debug(event, ...) log_at(LOG_LEVEL_DEBUG, event, __VA_ARGS__)
 
+/* For the first line of main: whoever started us may have closed standard input, output or error;
+ * points what is closed to /dev/null, so that no file or socket of ours gets the number of one and
+ * log lines end up in it. */
+void log_keep_standard_files(void);
+
 /* Quotes a value that may hold spaces or control characters; truncates to fit. Returns out. */
 const char *log_quote(char *out, size_t size, const char *value);

@@ -3,13 +3,11 @@
 #include "base/loop.h"
 #include "relay/relay.h"
 
-#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 enum { EXIT_USAGE = 2, OTHER_FILES = 128 };
 
@@ -109,18 +107,6 @@ static int serve(struct program *p, struct error *err)
 	return r;
 }
 
-/* A log line must never end up in a socket that got the number of a closed stderr. */
-static void keep_standard_files(void)
-{
-	int fd;
-
-	do {
-		fd = open("/dev/null", O_RDWR);
-	} while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd >= 0)
-		close(fd);
-}
-
 /* Connections and databases take descriptors; the soft limit is often 1,024. */
 static void raise_file_limit(const struct conf *c)
 {
@@ -176,7 +162,7 @@ int main(int argc, char **argv)
 	bool check = false;
 	int c;
 
-	keep_standard_files();
+	log_keep_standard_files();
 	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) >= 0) {
 		switch (c) {
 		case 'c':

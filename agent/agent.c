@@ -6,24 +6,19 @@
 #include "agent/config/config.h"
 #include "agent/health/status.h"
 #include "agent/publish/uplink.h"
+#include "agent/store/data_dir.h"
 #include "base/log.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
 	PATH_BYTES = 1200,
 	STATUS_PERIOD_S = 1,
 	STOP_WAIT_MS = 700, /* for a disk that refuses; MQTT has up to 1 s more; 2 s in all */
-	MQTT_QUEUE_BYTES = 256 << 10,
-	MQTT_PACKET_MAX = 64 << 10, /* receipts are small */
-	MQTT_RECEIVE_MAX = 64,
 };
 
 struct agent {
@@ -187,6 +182,44 @@ static void on_back_said(struct loop_wake *w)
 	}
 }
 
+/* ---- what sources ask ---- */
+
+static int on_payload(void *ctx, const struct payload *p)
+{
+	struct agent *a = ctx;
+
+	if (pipeline_payload(a->pipeline, p) == PIPELINE_BUSY) {
+		counter_add(&a->counters.store_busy, 1);
+		return SOURCE_BUSY;
+	}
+	if (a->batch_timer.pos == 0)
+		set_batch_timer(a);
+	return 0;
+}
+
+static void tell_matches_changed(struct agent *a)
+{
+	for (size_t i = 0; i < a->n_sources; i++)
+		source_matches_changed(a->sources[i]);
+}
+
+static int on_claim(void *ctx, uint16_t bus, uint32_t id, bool extended)
+{
+	struct agent *a = ctx;
+	int r = pipeline_claim(a->pipeline, bus, id, extended);
+
+	if (r == 0)
+		tell_matches_changed(a);
+	return r;
+}
+
+static size_t on_matches(void *ctx, uint16_t bus, struct frame_match *out, size_t max)
+{
+	struct agent *a = ctx;
+
+	return pipeline_matches(a->pipeline, bus, out, max);
+}
+
 /* ---- signals ---- */
 
 static unsigned count_classes(unsigned classes)
@@ -230,8 +263,10 @@ static int reload_rules(struct agent *a, const struct conf *c, struct error *err
 	if (r < 0) {
 		error_set(err, "no memory for the rules");
 		collect_free(col);
+		return r;
 	}
-	return r;
+	tell_matches_changed(a);
+	return 0;
 }
 
 /* All of the new file, or nothing of it. */
@@ -274,35 +309,6 @@ static void on_signal(struct loop_signal *s, int signo)
 
 /* ---- building ---- */
 
-static int fail_with(struct error *err, const char *path, int error)
-{
-	error_set(err, "data_dir: %s: %s", path, strerror(error));
-	return -error;
-}
-
-static int open_data_dir(struct agent *a, struct error *err)
-{
-	const char *dir = conf_string(a->conf, "agent", NULL, "data_dir");
-	char path[PATH_BYTES];
-	int n = snprintf(path, sizeof(path), "%s/agent.lock", dir);
-
-	if (n < 0 || (size_t)n >= sizeof(path)) {
-		error_set(err, "data_dir: path too long");
-		return -ENAMETOOLONG;
-	}
-	if (mkdir(dir, 0750) < 0 && errno != EEXIST)
-		return fail_with(err, dir, errno);
-	a->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-	if (a->lock_fd < 0)
-		return fail_with(err, path, errno);
-	if (flock(a->lock_fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	if (errno != EWOULDBLOCK)
-		return fail_with(err, path, errno);
-	error_set(err, "data_dir %s is in use by another agent", dir);
-	return -EBUSY;
-}
-
 static int make_loop(struct agent *a, struct error *err)
 {
 	static const int signos[] = {SIGTERM, SIGINT, SIGHUP};
@@ -319,30 +325,6 @@ static int make_loop(struct agent *a, struct error *err)
 	return r;
 }
 
-/* 16 hex digits of the kernel's boot id, so that a relay can tell boots apart. */
-static uint64_t read_boot_id(void)
-{
-	char text[64] = "";
-	uint64_t id = 0;
-	size_t digits = 0;
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-
-	if (fd >= 0)
-		(void)close(fd);
-	for (ssize_t i = 0; i < n && digits < 16; i++) {
-		const char *hex = "0123456789abcdef", *at = strchr(hex, text[i]);
-
-		if (!at || text[i] == '\0')
-			continue;
-		id = id << 4 | (uint64_t)(at - hex);
-		digits++;
-	}
-	if (digits < 16)
-		random_bytes(&id, sizeof(id));
-	return id;
-}
-
 static int make_batcher(struct agent *a, size_t samples_max, uint32_t unit_ns)
 {
 	struct batcher_options opt = {
@@ -351,7 +333,7 @@ static int make_batcher(struct agent *a, size_t samples_max, uint32_t unit_ns)
 		.age_max_ns = conf_int(a->conf, "batch", NULL, "max_age_ms") * NS_PER_MS,
 		.header =
 			{
-				.boot_id = read_boot_id(),
+				.boot_id = boot_id_read(),
 				.catalog_id = a->cat->id,
 				.time_unit_ns = unit_ns,
 			},
@@ -394,28 +376,6 @@ static int make_pipeline(struct agent *a, struct error *err)
 	return 0;
 }
 
-static const char *none_if_empty(const char *text)
-{
-	return *text ? text : NULL;
-}
-
-static struct mqtt_options mqtt_options_of(const struct conf *c)
-{
-	return (struct mqtt_options){
-		.uri = conf_string(c, "mqtt", NULL, "uri"),
-		.username = none_if_empty(conf_string(c, "mqtt", NULL, "username")),
-		.password = none_if_empty(conf_string(c, "mqtt", NULL, "password")),
-		.keepalive_s = (int)conf_int(c, "mqtt", NULL, "keepalive_s"),
-		.session_expiry_s = (uint32_t)conf_int(c, "mqtt", NULL, "session_expiry_s"),
-		.backoff_min_ms = (int)conf_int(c, "mqtt", NULL, "backoff_min_ms"),
-		.backoff_max_ms = (int)conf_int(c, "mqtt", NULL, "backoff_max_ms"),
-		.connect_timeout_s = (int)conf_int(c, "mqtt", NULL, "connect_timeout_s"),
-		.receive_maximum = MQTT_RECEIVE_MAX,
-		.max_packet = MQTT_PACKET_MAX,
-		.queue_bytes = MQTT_QUEUE_BYTES,
-	};
-}
-
 static int make_uplink(struct agent *a, struct error *err)
 {
 	const struct conf *c = a->conf;
@@ -429,7 +389,7 @@ static int make_uplink(struct agent *a, struct error *err)
 		.publish = {.vehicle = conf_string(c, "agent", NULL, "vehicle"),
 			    .device = conf_string(c, "agent", NULL, "device"),
 			    .part = (uint16_t)conf_int(c, "agent", NULL, "part"),
-			    .mqtt = mqtt_options_of(c),
+			    .mqtt = config_mqtt(c),
 			    .window_rows = (size_t)conf_int(c, "publish", NULL, "window"),
 			    .window_bytes = (size_t)conf_int(c, "publish", NULL, "window_bytes"),
 			    .receipt_timeout_ns =
@@ -454,6 +414,9 @@ static int make_sources(struct agent *a, struct error *err)
 		.clock = a->clock,
 		.counters = &a->counters,
 		.frame = on_frame,
+		.payload = on_payload,
+		.claim = on_claim,
+		.matches = on_matches,
 		.ended = on_ended,
 		.ctx = a,
 	};
@@ -475,7 +438,8 @@ static int build(struct agent *a, struct error *err)
 	int r = make_loop(a, err);
 
 	if (r == 0)
-		r = open_data_dir(a, err);
+		r = data_dir_lock(&a->lock_fd, conf_string(a->conf, "agent", NULL, "data_dir"),
+				  err);
 	if (r == 0)
 		r = make_pipeline(a, err);
 	if (r == 0)

@@ -1,7 +1,12 @@
 #include "base/timebase.h"
 
+#include "base/bytes.h"
+
+#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static int64_t clock_ns(clockid_t id)
 {
@@ -76,4 +81,27 @@ void wall_time_format(struct wall_time t, char text[static WALL_TIME_TEXT])
 		 (unsigned)tm.tm_mday % 100u, (unsigned)tm.tm_hour % 100u,
 		 (unsigned)tm.tm_min % 100u, (unsigned)tm.tm_sec % 100u,
 		 (unsigned)(ms - s * 1000) % 1000u);
+}
+
+uint64_t boot_id_read(void)
+{
+	char text[64] = "";
+	uint64_t id = 0;
+	size_t digits = 0;
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		(void)close(fd);
+	for (ssize_t i = 0; i < n && digits < 16; i++) {
+		const char *hex = "0123456789abcdef", *at = strchr(hex, text[i]);
+
+		if (!at || text[i] == '\0')
+			continue;
+		id = id << 4 | (uint64_t)(at - hex);
+		digits++;
+	}
+	if (digits < 16)
+		random_bytes(&id, sizeof(id));
+	return id;
 }

@@ -36,6 +36,10 @@ static inline struct wall_time timebase_wall(const struct timebase *tb)
 	return tb->wall(tb->ctx);
 }
 
+/* The first 16 hex digits of the kernel's boot id: tells the boots of a machine, and so their mono
+ * times, apart. A random number where the kernel does not say. */
+uint64_t boot_id_read(void);
+
 /* For tests: a clock that moves only when told to. */
 struct timebase_fake {
 	struct timebase tb;

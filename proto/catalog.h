@@ -53,6 +53,7 @@ struct catalog_message {
 	uint32_t id;	/* 11 or 29 bits, without flags */
 	bool extended;	/* 29-bit identifier */
 	bool j1939;	/* matches any frame of its PGN (SAE J1939-21), whatever priority and SA */
+	bool status;	/* told by the agent about the bus (proto/bus_status.h); id is 0 */
 	uint16_t bytes; /* as declared; above 64 (8 on classic CAN): an ISO-TP payload */
 	uint32_t first_signal, n_signals; /* signals of a message are consecutive */
 };

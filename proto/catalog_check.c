@@ -233,6 +233,8 @@ static int check_message(const Towline__V1__Catalog *c, const Towline__V1__Messa
 			      m->extended ? 29 : 11);
 	if (m->j1939 && !m->extended)
 		return reject(&at, err, "J1939 needs an identifier of 29 bits");
+	if (m->status && (m->id != 0 || m->extended))
+		return reject(&at, err, "the status of a bus has no id");
 	if (m->bytes > CATALOG_MESSAGE_BYTES_MAX)
 		return reject(&at, err, "%" PRIu32 " bytes, at most %d", m->bytes,
 			      CATALOG_MESSAGE_BYTES_MAX);

@@ -150,6 +150,7 @@ static void fill_message(struct tables *t, struct arena *a, const Towline__V1__M
 		.id = m->id,
 		.extended = m->extended,
 		.j1939 = m->j1939,
+		.status = m->status,
 		.bytes = (uint16_t)m->bytes,
 		.first_signal = first,
 		.n_signals = (uint32_t)m->n_signals,

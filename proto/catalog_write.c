@@ -87,6 +87,7 @@ static int describe_message(struct bounded *b, const struct catalog *c, size_t n
 	to->id = m->id;
 	to->extended = m->extended;
 	to->j1939 = m->j1939;
+	to->status = m->status;
 	to->bytes = m->bytes;
 	to->n_signals = m->n_signals;
 	to->signals = make(b, m->n_signals, sizeof(*to->signals));

@@ -4,6 +4,12 @@
 #include "agent/health/limit.h"
 #include "base/log.h"
 
+struct claim {
+	uint32_t id;
+	uint16_t bus;
+	bool extended;
+};
+
 struct pipeline {
 	const struct catalog *cat;
 	struct decoder *decoder;
@@ -13,6 +19,8 @@ struct pipeline {
 	unsigned classes;
 	struct limit dropped;
 	struct sample *samples; /* pipeline_slack of them */
+	struct claim *claims;
+	size_t n_claims;
 };
 
 size_t pipeline_slack(const struct catalog *cat)
@@ -33,6 +41,8 @@ int pipeline_set_collect(struct pipeline *p, struct collect *col)
 	if (r < 0)
 		return r;
 	assert(decoder_samples_max(d) <= pipeline_slack(p->cat));
+	for (size_t i = 0; i < p->n_claims; i++)
+		decoder_claim(d, p->claims[i].bus, p->claims[i].id, p->claims[i].extended);
 	decoder_free(p->decoder);
 	collect_free(p->collect);
 	p->decoder = d;
@@ -70,6 +80,7 @@ struct pipeline *pipeline_free(struct pipeline *p)
 	decoder_free(p->decoder);
 	collect_free(p->collect);
 	free(p->samples);
+	free(p->claims);
 	free(p);
 	return NULL;
 }
@@ -94,11 +105,24 @@ static void count_isotp(struct pipeline *p)
 		    c->timeouts + c->sequence + c->interrupted + c->too_long + c->malformed);
 }
 
-int pipeline_frame(struct pipeline *p, const struct frame *f)
+/* What a frame or payload of a message gave. */
+static void take_samples(struct pipeline *p, uint32_t message, int64_t t_ns, size_t n)
 {
 	struct collected runs[CLASS_COUNT];
+	size_t n_runs;
+
+	if (n == 0)
+		return;
+	counter_add(&p->counters->samples_decoded, n);
+	n_runs = collect_apply(p->collect, message, t_ns, p->samples, n, runs);
+	for (size_t i = 0; i < n_runs; i++)
+		add_run(p, message, t_ns, &runs[i]);
+}
+
+int pipeline_frame(struct pipeline *p, const struct frame *f)
+{
 	uint32_t message = CATALOG_NONE;
-	size_t n = 0, n_runs;
+	size_t n = 0;
 
 	if (!batcher_ready(p->batcher, p->classes))
 		return PIPELINE_BUSY;
@@ -111,11 +135,43 @@ int pipeline_frame(struct pipeline *p, const struct frame *f)
 	}
 	if (p->cat->messages[message].bytes > 8)
 		count_isotp(p);
-	if (n == 0)
-		return 0;
-	counter_add(&p->counters->samples_decoded, n);
-	n_runs = collect_apply(p->collect, message, f->t_ns, p->samples, n, runs);
-	for (size_t i = 0; i < n_runs; i++)
-		add_run(p, message, f->t_ns, &runs[i]);
+	take_samples(p, message, f->t_ns, n);
 	return 0;
+}
+
+int pipeline_payload(struct pipeline *p, const struct payload *payload)
+{
+	uint32_t message;
+	size_t n;
+
+	if (!batcher_ready(p->batcher, p->classes))
+		return PIPELINE_BUSY;
+	counter_add(&p->counters->payloads_received, 1);
+	n = decoder_payload(p->decoder, payload, &message, p->samples);
+	if (message == CATALOG_NONE)
+		counter_add(&p->counters->payloads_unknown, 1);
+	take_samples(p, message, payload->t_ns, n);
+	return 0;
+}
+
+int pipeline_claim(struct pipeline *p, uint16_t bus, uint32_t id, bool extended)
+{
+	struct claim *more;
+
+	for (size_t i = 0; i < p->n_claims; i++)
+		if (p->claims[i].bus == bus && p->claims[i].id == id &&
+		    p->claims[i].extended == extended)
+			return 0;
+	more = reallocarray(p->claims, p->n_claims + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	p->claims = more;
+	p->claims[p->n_claims++] = (struct claim){.id = id, .bus = bus, .extended = extended};
+	decoder_claim(p->decoder, bus, id, extended);
+	return 0;
+}
+
+size_t pipeline_matches(const struct pipeline *p, uint16_t bus, struct frame_match *out, size_t max)
+{
+	return decoder_matches(p->decoder, bus, out, max);
 }

@@ -27,3 +27,9 @@ int pipeline_set_collect(struct pipeline *p, struct collect *col) must_check;
 
 /* Returns 0, or PIPELINE_BUSY. */
 int pipeline_frame(struct pipeline *p, const struct frame *f) must_check;
+int pipeline_payload(struct pipeline *p, const struct payload *payload) must_check;
+
+/* See struct source_env. Claims outlast the rules. */
+int pipeline_claim(struct pipeline *p, uint16_t bus, uint32_t id, bool extended) must_check;
+size_t pipeline_matches(const struct pipeline *p, uint16_t bus, struct frame_match *out,
+			size_t max);

@@ -7,7 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ORIGIN_BYTES = 256 };
+enum {
+	ORIGIN_BYTES = 256,
+	MQTT_QUEUE_BYTES = 256 << 10,
+	MQTT_PACKET_MAX = 64 << 10, /* receipts are small */
+	MQTT_RECEIVE_MAX = 64,
+};
 
 enum source_type { SOURCE_REPLAY, SOURCE_SOCKETCAN };
 enum { TIMESTAMPS_LOG = 1 };
@@ -153,6 +158,30 @@ int config_collect(struct collect **ret, const struct conf *c, const char *path,
 	for (size_t i = 0; i < rules.n_sections; i++)
 		rules_add_section(&rules, c, path, i);
 	return collect_new(ret, cat, rules.rules, rules.n, err);
+}
+
+/* ---- [mqtt] ---- */
+
+static const char *none_if_empty(const char *text)
+{
+	return *text ? text : NULL;
+}
+
+struct mqtt_options config_mqtt(const struct conf *c)
+{
+	return (struct mqtt_options){
+		.uri = conf_string(c, "mqtt", NULL, "uri"),
+		.username = none_if_empty(conf_string(c, "mqtt", NULL, "username")),
+		.password = none_if_empty(conf_string(c, "mqtt", NULL, "password")),
+		.keepalive_s = (int)conf_int(c, "mqtt", NULL, "keepalive_s"),
+		.session_expiry_s = (uint32_t)conf_int(c, "mqtt", NULL, "session_expiry_s"),
+		.backoff_min_ms = (int)conf_int(c, "mqtt", NULL, "backoff_min_ms"),
+		.backoff_max_ms = (int)conf_int(c, "mqtt", NULL, "backoff_max_ms"),
+		.connect_timeout_s = (int)conf_int(c, "mqtt", NULL, "connect_timeout_s"),
+		.receive_maximum = MQTT_RECEIVE_MAX,
+		.max_packet = MQTT_PACKET_MAX,
+		.queue_bytes = MQTT_QUEUE_BYTES,
+	};
 }
 
 /* ---- [source] ---- */

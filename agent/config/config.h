@@ -4,6 +4,7 @@
 #include "agent/collect/collect.h"
 #include "agent/source/source.h"
 #include "base/conf.h"
+#include "base/mqtt.h"
 
 enum { CONFIG_SOURCES_MAX = 16 };
 
@@ -21,6 +22,9 @@ int config_collect(struct collect **ret, const struct conf *c, const char *path,
 /* That the catalog has the bus of each socketcan source. Errors name path:line. */
 int config_check_buses(const struct conf *c, const char *path, const struct catalog *cat,
 		       struct error *err) must_check;
+
+/* [mqtt]; texts are borrowed from c. */
+struct mqtt_options config_mqtt(const struct conf *c);
 
 /* Whether some source keeps the times of its log. */
 bool config_keeps_times(const struct conf *c);

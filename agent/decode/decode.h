@@ -22,4 +22,16 @@ size_t decoder_samples_max(const struct decoder *d);
 size_t decoder_frame(struct decoder *d, const struct frame *f, uint32_t *ret_message,
 		     struct sample *out);
 
+/* The same for what is put together already. */
+size_t decoder_payload(struct decoder *d, const struct payload *p, uint32_t *ret_message,
+		       struct sample *out);
+
+/* Payloads of this id come by decoder_payload from here on: frames of it give nothing. An id that
+ * is no message is fine. */
+void decoder_claim(struct decoder *d, uint16_t bus, uint32_t id, bool extended);
+
+/* The frames of a bus that can give wanted samples. Writes at most max; returns how many there
+ * are. */
+size_t decoder_matches(const struct decoder *d, uint16_t bus, struct frame_match *out, size_t max);
+
 const struct isotp_counters *decoder_isotp(const struct decoder *d);

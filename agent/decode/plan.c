@@ -6,7 +6,7 @@
 enum { TAIL = 16 };
 
 /* A payload made safe to read 9 bytes from any of its bytes on. */
-struct payload {
+struct padded {
 	const uint8_t *data;
 	size_t len;
 	uint64_t word[2];	 /* all of it when len <= 8: little endian, big endian */
@@ -22,7 +22,7 @@ static uint64_t load_le(const uint8_t *p)
 	return le64toh(v);
 }
 
-static void payload_short(struct payload *pl)
+static void payload_short(struct padded *pl)
 {
 	uint8_t bytes[8] = {0};
 
@@ -36,7 +36,7 @@ static void payload_short(struct payload *pl)
 	pl->word[1] = __builtin_bswap64(pl->word[0]);
 }
 
-static void payload_init(struct payload *pl, const uint8_t *data, size_t len)
+static void payload_init(struct padded *pl, const uint8_t *data, size_t len)
 {
 	size_t n;
 
@@ -58,12 +58,12 @@ static uint64_t finish(const struct plan_op *op, uint64_t v)
 	return (v ^ op->sign) - op->sign;
 }
 
-static uint64_t extract_short(const struct payload *pl, const struct plan_op *op)
+static uint64_t extract_short(const struct padded *pl, const struct plan_op *op)
 {
 	return finish(op, pl->word[op->big] >> op->shift8);
 }
 
-static uint64_t extract_long(const struct payload *pl, const struct plan_op *op)
+static uint64_t extract_long(const struct padded *pl, const struct plan_op *op)
 {
 	const uint8_t *p;
 	uint64_t v;
@@ -83,13 +83,13 @@ static uint64_t extract_long(const struct payload *pl, const struct plan_op *op)
 	return finish(op, v >> op->shift | (uint64_t)p[8] << (64 - op->shift));
 }
 
-static uint64_t extract(const struct payload *pl, const struct plan_op *op)
+static uint64_t extract(const struct padded *pl, const struct plan_op *op)
 {
 	return pl->len <= 8 ? extract_short(pl, op) : extract_long(pl, op);
 }
 
 /* A run of which some signals lie beyond the payload. */
-static struct sample *emit_cut(const struct payload *pl, const struct plan_op *op,
+static struct sample *emit_cut(const struct padded *pl, const struct plan_op *op,
 			       const struct plan_op *end, struct sample *out)
 {
 	for (; op < end; op++)
@@ -98,7 +98,7 @@ static struct sample *emit_cut(const struct payload *pl, const struct plan_op *o
 	return out;
 }
 
-static struct sample *emit(const struct plan *p, const struct payload *pl,
+static struct sample *emit(const struct plan *p, const struct padded *pl,
 			   const struct plan_run *run, struct sample *out)
 {
 	const struct plan_op *op = p->ops + run->first, *end = op + run->n;
@@ -161,7 +161,7 @@ static void select_by_value(struct selection *s, const struct plan *p, const str
 }
 
 static void select_runs(struct selection *s, const struct plan *p, const struct plan_message *m,
-			const struct payload *pl)
+			const struct padded *pl)
 {
 	uint64_t raw[PLAN_MUXES_MAX];
 	uint32_t present = 0;
@@ -195,7 +195,7 @@ static struct plan_list *first_list(struct selection *s, const struct plan *p)
 }
 
 static struct sample *emit_muxed(const struct plan *p, const struct plan_message *m,
-				 const struct payload *pl, struct sample *out)
+				 const struct padded *pl, struct sample *out)
 {
 	struct selection s;
 	struct plan_list *l;
@@ -211,7 +211,7 @@ static struct sample *emit_muxed(const struct plan *p, const struct plan_message
 }
 
 /* Follows the signal's multiplexors upwards. */
-static bool is_present(const struct plan *p, uint32_t signal, const struct payload *pl)
+static bool is_present(const struct plan *p, uint32_t signal, const struct padded *pl)
 {
 	const struct catalog_signal *s = &p->cat->signals[signal];
 	struct plan_op op;
@@ -226,7 +226,7 @@ static bool is_present(const struct plan *p, uint32_t signal, const struct paylo
 }
 
 static struct sample *emit_walk(const struct plan *p, const struct plan_message *m,
-				const struct payload *pl, struct sample *out)
+				const struct padded *pl, struct sample *out)
 {
 	const struct plan_op *op = p->ops + m->first_op;
 
@@ -241,7 +241,7 @@ size_t plan_decode(const struct plan *p, uint32_t message, const uint8_t *data, 
 {
 	const struct plan_message *m;
 	const struct sample *first = out;
-	struct payload pl;
+	struct padded pl;
 
 	if (message >= p->cat->n_messages)
 		return 0;
@@ -275,6 +275,16 @@ uint32_t plan_message(const struct plan *p, uint16_t bus, uint32_t id, bool exte
 	if (message == CATALOG_NONE && extended && p->has_pgns)
 		message = find(p, plan_key_pgn(bus, id));
 	return message;
+}
+
+uint32_t plan_status(const struct plan *p, uint16_t bus)
+{
+	return find(p, plan_key_status(bus));
+}
+
+bool plan_wants(const struct plan *p, uint32_t message)
+{
+	return message < p->cat->n_messages && p->messages[message].n_ops > 0;
 }
 
 size_t plan_samples_max(const struct plan *p)

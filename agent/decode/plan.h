@@ -20,6 +20,11 @@ size_t plan_samples_max(const struct plan *p);
 /* The message of a frame, or CATALOG_NONE: exact (bus, id, 11/29 bits) first, then J1939 by PGN. */
 uint32_t plan_message(const struct plan *p, uint16_t bus, uint32_t id, bool extended);
 
+/* The message by which the agent tells the status of a bus, or CATALOG_NONE. */
+uint32_t plan_status(const struct plan *p, uint16_t bus);
+/* Whether any signal of the message is wanted. */
+bool plan_wants(const struct plan *p, uint32_t message);
+
 /* Decodes the wanted signals that lie wholly inside len bytes and whose multiplexors select them,
  * in ascending signal number. Returns how many samples were written. */
 size_t plan_decode(const struct plan *p, uint32_t message, const uint8_t *data, size_t len,

@@ -296,6 +296,10 @@ static int compile_keys(struct plan *p)
 	for (uint32_t i = 0; i < cat->n_messages; i++) {
 		const struct catalog_message *m = &cat->messages[i];
 
+		if (m->status) {
+			add_key(p, plan_key_status(m->bus), i);
+			continue;
+		}
 		add_key(p, plan_key(m->bus, m->id, m->extended), i);
 		if (!m->j1939 || !m->extended)
 			continue;

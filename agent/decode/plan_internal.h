@@ -79,6 +79,7 @@ struct plan {
 
 #define PLAN_KEY_EXTENDED ((uint64_t)1 << 31)
 #define PLAN_KEY_PGN	  ((uint64_t)1 << 30)
+#define PLAN_KEY_STATUS	  ((uint64_t)1 << 29) /* the bus's own; no id */
 
 static inline uint64_t plan_key(uint16_t bus, uint32_t id, bool extended)
 {
@@ -93,6 +94,11 @@ static inline uint64_t plan_key_pgn(uint16_t bus, uint32_t id)
 	if ((pgn >> 8 & 0xFF) < 240)
 		pgn &= 0x3FF00;
 	return (uint64_t)bus << 32 | PLAN_KEY_PGN | pgn;
+}
+
+static inline uint64_t plan_key_status(uint16_t bus)
+{
+	return (uint64_t)bus << 32 | PLAN_KEY_STATUS;
 }
 
 static inline size_t plan_slot_of(const struct plan *p, uint64_t key)

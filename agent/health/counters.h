@@ -18,6 +18,20 @@
 	X(frames_dropped, "frames lost because no batch was free, or the socket overflowed")       \
 	X(frames_dropped_busy, "of these: no batch was free")                                      \
 	X(frames_dropped_socket, "of these: the kernel's socket buffer was full")                  \
+	X(frames_error, "CAN error frames, told by the controllers")                               \
+	X(bus_off, "times that a controller went bus-off")                                         \
+	X(bus_restarts, "times that a controller was started again after it")                      \
+	X(links_down, "times that a CAN interface went down or away")                              \
+	X(payloads_received, "payloads of diagnostics, J1939 sockets and bus status")              \
+	X(payloads_unknown, "of these: no message of the catalog has the id on that bus")          \
+	X(diag_requests, "diagnostic requests sent")                                               \
+	X(diag_responses, "positive responses")                                                    \
+	X(diag_negative, "negative responses that ended a request")                                \
+	X(diag_timeouts, "requests without a response in time")                                    \
+	X(diag_errors, "requests that could not be sent, responses that were not to the point")    \
+	X(j1939_messages, "payloads put together from J1939 transport frames")                     \
+	X(j1939_errors, "J1939 transport sessions given up")                                       \
+	X(j1939_requests, "J1939 requests for a PGN sent")                                         \
 	X(isotp_messages, "payloads put together from ISO-TP frames")                              \
 	X(isotp_errors, "ISO-TP payloads given up")                                                \
 	X(lines_read, "lines of replayed logs")                                                    \

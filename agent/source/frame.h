@@ -22,3 +22,26 @@ struct frame {
 };
 
 enum { FRAME_BUS_NONE = UINT16_MAX };
+
+/* What somebody has put together from frames already, or says about a bus. */
+enum payload_kind {
+	PAYLOAD_ISOTP,	/* ISO 15765-2: data is the payload alone */
+	PAYLOAD_J1939,	/* SAE J1939-21: id is that of a single frame with this PGN */
+	PAYLOAD_STATUS, /* proto/bus_status.h; id is not used */
+};
+
+struct payload {
+	int64_t t_ns; /* mono time of the last frame */
+	uint32_t id;  /* without flags */
+	uint16_t bus; /* index into the catalog's buses */
+	bool extended;
+	enum payload_kind kind;
+	const uint8_t *data; /* borrowed for the call */
+	size_t len;
+};
+
+/* Frames f with (f.id & mask) == id, of the same width. */
+struct frame_match {
+	uint32_t id, mask;
+	bool extended;
+};

@@ -1,20 +1,16 @@
 #include "agent/source/socketcan.h"
 
 #include "agent/health/limit.h"
+#include "agent/source/can_port.h"
 #include "base/log.h"
 
 #include <linux/can.h>
 #include <linux/can/raw.h>
-#include <net/if.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-	RETRY_S = 3,
 	FRAMES_A_READ = 32,
 	READS_A_TURN = 8, /* then the loop sees to the others */
 	SOCKET_BYTES = 1 << 20,
@@ -24,12 +20,9 @@ enum {
 
 struct socketcan {
 	struct source base;
-	char interface[IFNAMSIZ];
+	struct can_port port;
 	uint16_t bus;
-	int error;	   /* why it is not open, as last logged; 0: open */
 	uint32_t overflow; /* the socket's drop counter when last seen */
-	struct loop_fd io;
-	struct loop_timer retry;
 	struct limit dropped;
 	struct canfd_frame frames[FRAMES_A_READ];
 	struct iovec iov[FRAMES_A_READ];
@@ -40,60 +33,6 @@ struct socketcan {
 static struct socketcan *socketcan_of(struct source *s)
 {
 	return (struct socketcan *)s;
-}
-
-static const char *explain(int error)
-{
-	switch (error) {
-	case EAFNOSUPPORT:
-	case EPROTONOSUPPORT:
-		return "this kernel has no SocketCAN (CONFIG_CAN, CONFIG_CAN_RAW)";
-	case ENODEV:
-		return "there is no such interface";
-	case ENETDOWN:
-		return "the interface is down (ip link set NAME up)";
-	default:
-		return strerror(error);
-	}
-}
-
-static void socketcan_close(struct socketcan *c)
-{
-	loop_fd_remove(&c->io);
-	if (c->io.fd >= 0)
-		(void)close(c->io.fd);
-	c->io.fd = -1;
-}
-
-/* Says it when the reason changes; goes on trying quietly. */
-static void fail(struct socketcan *c, int error)
-{
-	struct loop *loop = c->base.env->loop;
-
-	socketcan_close(c);
-	counter_add(&c->base.env->counters->sources_failed, 1);
-	if (error != c->error)
-		log_error("source_failed", "source=%s interface=%s retry_s=%d what=%s",
-			  c->base.name, c->interface, RETRY_S, explain(error));
-	c->error = error;
-	if (loop_timer_in(loop, &c->retry, RETRY_S * NS_PER_S) < 0)
-		source_end(&c->base);
-}
-
-static int bind_interface(struct socketcan *c, int fd)
-{
-	struct sockaddr_can addr = {.can_family = AF_CAN};
-	struct ifreq ifr = {0};
-
-	memcpy(ifr.ifr_name, c->interface, sizeof(ifr.ifr_name));
-	if (ioctl(fd, SIOCGIFINDEX, &ifr) < 0)
-		return -errno;
-	addr.can_ifindex = ifr.ifr_ifindex;
-	if (ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
-		return -errno;
-	if (!(ifr.ifr_flags & IFF_UP))
-		return -ENETDOWN;
-	return bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
 }
 
 static int set_options(int fd)
@@ -109,34 +48,24 @@ static int set_options(int fd)
 	return 0;
 }
 
-static int open_socket(struct socketcan *c)
+static int open_socket(struct can_port *p, int ifindex)
 {
+	struct sockaddr_can addr = {.can_family = AF_CAN, .can_ifindex = ifindex};
+	struct socketcan *c = p->ctx;
 	int fd = socket(PF_CAN, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, CAN_RAW);
 	int r;
 
 	if (fd < 0)
 		return -errno;
-	c->io.fd = fd;
 	r = set_options(fd);
-	if (r == 0)
-		r = bind_interface(c, fd);
-	if (r == 0)
-		r = loop_fd_add(c->base.env->loop, &c->io, EPOLLIN);
-	return r;
-}
-
-static void try_open(struct loop_timer *t)
-{
-	struct socketcan *c = t->ctx;
-	int r = open_socket(c);
-
+	if (r == 0 && bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+		r = -errno;
 	if (r < 0) {
-		fail(c, -r);
-		return;
+		(void)close(fd);
+		return r;
 	}
-	c->error = 0;
 	c->overflow = 0;
-	log_info("source_open", "source=%s interface=%s", c->base.name, c->interface);
+	return fd;
 }
 
 int socketcan_convert(const struct canfd_frame *in, size_t size, struct frame *ret)
@@ -212,7 +141,7 @@ static void take(struct socketcan *c, size_t i, const struct clock_pair *now)
 		counter_add(&env->counters->frames_dropped, 1);
 		if (limit_pass(&c->dropped, "frames_dropped", loop_now(env->loop)))
 			log_warn("frames_dropped", "source=%s interface=%s what=no free batch",
-				 c->base.name, c->interface);
+				 c->base.name, c->port.interface);
 	}
 }
 
@@ -229,9 +158,9 @@ static void prepare_read(struct socketcan *c)
 	}
 }
 
-static void on_readable(struct loop_fd *io, uint32_t events)
+static void on_readable(struct can_port *p, uint32_t events)
 {
-	struct socketcan *c = io->ctx;
+	struct socketcan *c = p->ctx;
 
 	(void)events;
 	for (int k = 0; k < READS_A_TURN; k++) {
@@ -239,10 +168,10 @@ static void on_readable(struct loop_fd *io, uint32_t events)
 		int n;
 
 		prepare_read(c);
-		n = recvmmsg(io->fd, c->msgs, FRAMES_A_READ, MSG_DONTWAIT, NULL);
+		n = recvmmsg(p->io.fd, c->msgs, FRAMES_A_READ, MSG_DONTWAIT, NULL);
 		if (n < 0) {
 			if (errno != EAGAIN && errno != EINTR)
-				fail(c, errno);
+				can_port_fail(p, errno);
 			return;
 		}
 		now = clock_pair_read(c->base.env->tb, 1); /* after, so that no frame is newer */
@@ -255,10 +184,7 @@ static void on_readable(struct loop_fd *io, uint32_t events)
 
 static void socketcan_stop(struct source *s)
 {
-	struct socketcan *c = socketcan_of(s);
-
-	loop_timer_cancel(&c->retry);
-	socketcan_close(c);
+	can_port_stop(&socketcan_of(s)->port);
 }
 
 static void socketcan_free(struct source *s)
@@ -272,22 +198,21 @@ static const struct source_ops socketcan_ops = {
 	.free = socketcan_free,
 };
 
-static int check_names(struct socketcan *c, const struct socketcan_options *opt, struct error *err)
+static int start(struct socketcan *c, const struct socketcan_options *opt, struct error *err)
 {
-	size_t len = strlen(opt->interface);
-
-	if (len == 0 || len >= sizeof(c->interface)) {
-		error_set(err, "interface '%s': 1 to %zu characters", opt->interface,
-			  sizeof(c->interface) - 1);
-		return -EINVAL;
-	}
-	memcpy(c->interface, opt->interface, len + 1);
+	c->port = (struct can_port){
+		.source = &c->base,
+		.open = open_socket,
+		.readable = on_readable,
+		.protocol = "CAN_RAW",
+		.ctx = c,
+	};
 	c->bus = source_bus(c->base.env->cat, opt->bus);
 	if (c->bus == FRAME_BUS_NONE) {
 		error_set(err, "bus '%s' is not in the catalog", opt->bus);
 		return -EINVAL;
 	}
-	return 0;
+	return can_port_start(&c->port, opt->interface, err);
 }
 
 int socketcan_new(struct source **ret, const struct source_env *env, const char *name,
@@ -298,13 +223,9 @@ int socketcan_new(struct source **ret, const struct source_env *env, const char 
 
 	if (!c)
 		return -ENOMEM;
-	c->io = (struct loop_fd){.cb = on_readable, .ctx = c, .fd = -1};
-	c->retry = (struct loop_timer){.cb = try_open, .ctx = c};
 	r = source_init(&c->base, &socketcan_ops, env, name);
 	if (r == 0)
-		r = check_names(c, opt, err);
-	if (r == 0)
-		r = loop_timer_in(env->loop, &c->retry, 0);
+		r = start(c, opt, err);
 	if (r < 0) {
 		source_free(&c->base);
 		return r;

@@ -26,6 +26,12 @@ void source_resume(struct source *s)
 		s->ops->resume(s);
 }
 
+void source_matches_changed(struct source *s)
+{
+	if (!s->ended && s->ops->matches_changed)
+		s->ops->matches_changed(s);
+}
+
 void source_stop(struct source *s)
 {
 	s->ops->stop(s);

@@ -25,6 +25,13 @@ struct source_env {
 	/* Returns 0, or SOURCE_BUSY with the frame not taken: source_resume says when to try
 	 * again. */
 	int (*frame)(void *ctx, const struct frame *f);
+	/* The same for what needs no decoder of frames. */
+	int (*payload)(void *ctx, const struct payload *p);
+	/* From here on payloads of this id come by `payload`: raw frames of it are not put
+	 * together, nor asked for. Returns 0 or -ENOMEM. */
+	int (*claim)(void *ctx, uint16_t bus, uint32_t id, bool extended);
+	/* What the rules in force need of a bus. Writes at most max; returns how many there are. */
+	size_t (*matches)(void *ctx, uint16_t bus, struct frame_match *out, size_t max);
 	/* The source has no more frames; once. It may be freed, but not in this call. */
 	void (*ended)(void *ctx, struct source *s);
 	void *ctx;
@@ -32,7 +39,8 @@ struct source_env {
 
 struct source_ops {
 	const char *type;
-	void (*resume)(struct source *s);
+	void (*resume)(struct source *s);	   /* NULL: never waits */
+	void (*matches_changed)(struct source *s); /* other rules or claims; NULL: no matter */
 	void (*stop)(struct source *s);
 	void (*free)(struct source *s);
 };
@@ -51,6 +59,7 @@ int source_init(struct source *s, const struct source_ops *ops, const struct sou
 void source_end(struct source *s); /* calls env->ended, once */
 
 void source_resume(struct source *s);
+void source_matches_changed(struct source *s);
 void source_stop(struct source *s); /* no frame is handed over from here on */
 struct source *source_free(struct source *s);
 

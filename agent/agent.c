@@ -220,6 +220,13 @@ static size_t on_matches(void *ctx, uint16_t bus, struct frame_match *out, size_
 	return pipeline_matches(a->pipeline, bus, out, max);
 }
 
+static bool on_wants(void *ctx, uint32_t signal)
+{
+	struct agent *a = ctx;
+
+	return pipeline_wants(a->pipeline, signal);
+}
+
 /* ---- signals ---- */
 
 static unsigned count_classes(unsigned classes)
@@ -417,6 +424,7 @@ static int make_sources(struct agent *a, struct error *err)
 		.payload = on_payload,
 		.claim = on_claim,
 		.matches = on_matches,
+		.wants = on_wants,
 		.ended = on_ended,
 		.ctx = a,
 	};

@@ -175,3 +175,8 @@ size_t pipeline_matches(const struct pipeline *p, uint16_t bus, struct frame_mat
 {
 	return decoder_matches(p->decoder, bus, out, max);
 }
+
+bool pipeline_wants(const struct pipeline *p, uint32_t signal)
+{
+	return collect_wanted(p->collect)[signal];
+}

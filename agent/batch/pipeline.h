@@ -33,3 +33,4 @@ int pipeline_payload(struct pipeline *p, const struct payload *payload) must_che
 int pipeline_claim(struct pipeline *p, uint16_t bus, uint32_t id, bool extended) must_check;
 size_t pipeline_matches(const struct pipeline *p, uint16_t bus, struct frame_match *out,
 			size_t max);
+bool pipeline_wants(const struct pipeline *p, uint32_t signal);

@@ -32,6 +32,8 @@ struct source_env {
 	int (*claim)(void *ctx, uint16_t bus, uint32_t id, bool extended);
 	/* What the rules in force need of a bus. Writes at most max; returns how many there are. */
 	size_t (*matches)(void *ctx, uint16_t bus, struct frame_match *out, size_t max);
+	/* Whether a rule in force collects the signal (its number in the catalog). */
+	bool (*wants)(void *ctx, uint32_t signal);
 	/* The source has no more frames; once. It may be freed, but not in this call. */
 	void (*ended)(void *ctx, struct source *s);
 	void *ctx;

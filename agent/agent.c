@@ -4,6 +4,7 @@
 
 #include "agent/batch/pipeline.h"
 #include "agent/config/config.h"
+#include "agent/health/service.h"
 #include "agent/health/status.h"
 #include "agent/publish/uplink.h"
 #include "agent/store/data_dir.h"
@@ -41,6 +42,7 @@ struct agent {
 	struct batcher *batcher;
 	struct pipeline *pipeline;
 	struct uplink *uplink;
+	struct service service;
 	struct clock_pair clock;
 	struct source_env env;
 	struct source *sources[CONFIG_SOURCES_MAX];
@@ -165,6 +167,16 @@ static void back_failed(void *ctx)
 
 	atomic_store(&a->failed, true);
 	loop_wake_post(&a->back_said);
+}
+
+static void ask_back(void *ctx)
+{
+	uplink_ask(((struct agent *)ctx)->uplink);
+}
+
+static void back_alive(void *ctx)
+{
+	service_answer(&((struct agent *)ctx)->service);
 }
 
 static void on_back_said(struct loop_wake *w)
@@ -307,7 +319,9 @@ static void on_signal(struct loop_signal *s, int signo)
 	struct agent *a = s->ctx;
 
 	if (signo == SIGHUP) {
+		service_reloading(&a->service);
 		reload(a);
+		service_ready(&a->service);
 		return;
 	}
 	log_info("stopping", "signal=%s", signo == SIGTERM ? "SIGTERM" : "SIGINT");
@@ -386,7 +400,7 @@ static int make_pipeline(struct agent *a, struct error *err)
 static int make_uplink(struct agent *a, struct error *err)
 {
 	const struct conf *c = a->conf;
-	struct uplink_handlers on = {back_room, back_drained, back_failed, a};
+	struct uplink_handlers on = {back_room, back_drained, back_failed, back_alive, a};
 	char path[PATH_BYTES];
 	struct uplink_options opt = {
 		.outbox_path = path,
@@ -492,6 +506,7 @@ static void free_loop(struct agent *a)
 {
 	if (!a->loop)
 		return;
+	service_end(&a->service);
 	loop_timer_cancel(&a->batch_timer);
 	loop_timer_cancel(&a->status_timer);
 	loop_wake_remove(&a->back_said);
@@ -529,6 +544,8 @@ static int start(struct agent *a)
 
 	if (r == 0 && *conf_string(a->conf, "agent", NULL, "status_file"))
 		r = loop_timer_in(a->loop, &a->status_timer, 0);
+	if (r == 0)
+		r = service_start(&a->service, a->loop, &a->counters, ask_back, a);
 	if (r < 0) {
 		log_error("start_failed", "what=%s", strerror(-r));
 		return r;
@@ -543,6 +560,7 @@ static int start(struct agent *a)
 /* Keeps every sample that was taken: open batches are closed and stored. */
 static void stop(struct agent *a)
 {
+	service_stopping(&a->service);
 	for (size_t i = 0; i < a->n_sources; i++)
 		source_stop(a->sources[i]);
 	batcher_flush(a->batcher);

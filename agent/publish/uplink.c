@@ -16,6 +16,7 @@ struct uplink {
 	const struct timebase *tb;
 	struct uplink_handlers on;
 	struct loop_wake wake;
+	struct loop_wake asked;
 	pthread_t thread;
 	bool running;
 	bool drained;
@@ -50,6 +51,13 @@ static void on_wake(struct loop_wake *w)
 	}
 	intake_run(u->intake);
 	check_drained(u);
+}
+
+static void on_asked(struct loop_wake *w)
+{
+	struct uplink *u = w->ctx;
+
+	u->on.alive(u->on.ctx);
 }
 
 static void on_room(void *ctx)
@@ -109,6 +117,8 @@ static int prepare(struct uplink *u, struct batch_queue *queue, const struct upl
 	if (r == 0)
 		r = loop_wake_add(u->loop, &u->wake);
 	if (r == 0)
+		r = loop_wake_add(u->loop, &u->asked);
+	if (r == 0)
 		r = intake_new(&u->intake, u->loop, queue, u->store, u->counters, &on);
 	if (r < 0)
 		return r;
@@ -133,6 +143,7 @@ int uplink_new(struct uplink **ret, struct batch_queue *queue, struct counters *
 	u->tb = opt->tb;
 	u->on = *handlers;
 	u->wake = (struct loop_wake){.cb = on_wake, .ctx = u};
+	u->asked = (struct loop_wake){.cb = on_asked, .ctx = u};
 	r = open_store(u, opt, err);
 	if (r == 0) {
 		r = prepare(u, queue, opt);
@@ -156,8 +167,10 @@ struct uplink *uplink_free(struct uplink *u)
 	publish_free(u->publish);
 	intake_free(u->intake);
 	store_close(u->store);
-	if (u->loop)
+	if (u->loop) {
+		loop_wake_remove(&u->asked);
 		loop_wake_remove(&u->wake);
+	}
 	loop_free(u->loop);
 	free(u);
 	return NULL;
@@ -193,6 +206,11 @@ int uplink_start(struct uplink *u)
 void uplink_kick(struct uplink *u)
 {
 	loop_wake_post(&u->wake);
+}
+
+void uplink_ask(struct uplink *u)
+{
+	loop_wake_post(&u->asked);
 }
 
 void uplink_sources_ended(struct uplink *u)

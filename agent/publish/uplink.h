@@ -11,6 +11,7 @@ struct uplink_handlers {
 	void (*room)(void *ctx);    /* a builder is free again */
 	void (*drained)(void *ctx); /* sources have ended, and every batch has its receipt */
 	void (*failed)(void *ctx);  /* it cannot go on, as it logged: end with an error */
+	void (*alive)(void *ctx);   /* the answer to uplink_ask */
 	void *ctx;
 };
 
@@ -32,6 +33,8 @@ uint64_t uplink_epoch(const struct uplink *u);
 int uplink_start(struct uplink *u) must_check;
 /* Batches were put into the queue. Any thread. */
 void uplink_kick(struct uplink *u);
+/* Asks the thread's loop to call alive on its next turn. Any thread. */
+void uplink_ask(struct uplink *u);
 /* Nothing will be put into the queue any more. Any thread. */
 void uplink_sources_ended(struct uplink *u);
 /* Stores what is in the queue, for at most wait_ns while the disk refuses, and ends the thread. */

@@ -1,32 +1,11 @@
 #include "agent/source/can_port.h"
 
+#include "agent/source/can_interface.h"
 #include "base/log.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-static void explain(const struct can_port *p, int error, char *out, size_t size)
-{
-	switch (error) {
-	case EAFNOSUPPORT:
-	case EPROTONOSUPPORT:
-		(void)snprintf(out, size, "this kernel has no SocketCAN with %s", p->protocol);
-		break;
-	case ENODEV:
-		(void)snprintf(out, size, "there is no such interface");
-		break;
-	case ENETDOWN:
-		(void)snprintf(out, size, "the interface is down (ip link set %s up)",
-			       p->interface);
-		break;
-	default:
-		(void)snprintf(out, size, "%s", strerror(error));
-	}
-}
 
 static void port_close(struct can_port *p)
 {
@@ -48,43 +27,25 @@ void can_port_fail(struct can_port *p, int error)
 	port_close(p);
 	counter_add(&env->counters->sources_failed, 1);
 	if (error != p->error) {
-		explain(p, error, what, sizeof(what));
 		log_error("source_failed", "source=%s interface=%s retry_s=%d what=%s",
-			  p->source->name, p->interface, CAN_PORT_RETRY_S, what);
+			  p->source->name, p->interface, CAN_PORT_RETRY_S,
+			  can_interface_explain(error, p->interface, p->protocol, what,
+						sizeof(what)));
 	}
 	p->error = error;
 	if (loop_timer_in(env->loop, &p->retry, CAN_PORT_RETRY_S * NS_PER_S) < 0)
 		source_end(p->source);
 }
 
-/* The index of the interface, if it is up. */
-static int find_interface(const struct can_port *p)
-{
-	struct ifreq ifr = {0};
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int r = 0;
-
-	if (fd < 0)
-		return -errno;
-	memcpy(ifr.ifr_name, p->interface, sizeof(ifr.ifr_name));
-	if (ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
-		r = -errno;
-	else if (!(ifr.ifr_flags & IFF_UP))
-		r = -ENETDOWN;
-	else if (ioctl(fd, SIOCGIFINDEX, &ifr) < 0)
-		r = -errno;
-	(void)close(fd);
-	return r < 0 ? r : ifr.ifr_ifindex;
-}
-
 static int try_open(struct can_port *p)
 {
-	int ifindex = find_interface(p);
+	struct can_interface found;
 	int fd, r;
 
-	if (ifindex < 0)
-		return ifindex;
-	fd = p->open(p, ifindex);
+	r = can_interface_find(p->interface, &found);
+	if (r < 0)
+		return r;
+	fd = p->open(p, found.index);
 	if (fd < 0)
 		return fd;
 	p->io.fd = fd;

@@ -14,6 +14,8 @@ static const uint8_t hex_value[256] = {
 };
 
 enum { ERROR_ID_FLAG = 0x20000000, CLASSIC_DATA_MAX = 8 };
+/* The digit after "##": CANFD_BRS and CANFD_ESI of linux/can.h. */
+enum { FD_BRS = 1, FD_ESI = 2 };
 /* Keeps seconds * 10^9 inside int64_t. */
 #define SECONDS_MAX ((int64_t)9000000000)
 
@@ -191,17 +193,27 @@ static int parse_remote(struct text *t, struct frame *f, struct error *err)
 	return 0;
 }
 
+static int parse_fd(struct text *t, struct frame *f, struct error *err)
+{
+	unsigned flags = hex_value[(unsigned char)peek(t)];
+
+	if (!flags)
+		return bad(t, err, "expected a hex digit of CAN FD flags after '##'");
+	t->p++;
+	f->flags |= FRAME_FD;
+	if (flags & FD_BRS)
+		f->flags |= FRAME_BRS;
+	if (flags & FD_ESI)
+		f->flags |= FRAME_ESI;
+	return parse_data(t, f, FRAME_DATA_MAX, err);
+}
+
 static int parse_payload(struct text *t, struct frame *f, struct error *err)
 {
 	if (!skip_char(t, '#'))
 		return bad(t, err, "expected '#' after the identifier");
-	if (skip_char(t, '#')) {
-		if (!hex_value[(unsigned char)peek(t)])
-			return bad(t, err, "expected a hex digit of CAN FD flags after '##'");
-		t->p++;
-		f->flags |= FRAME_FD;
-		return parse_data(t, f, FRAME_DATA_MAX, err);
-	}
+	if (skip_char(t, '#'))
+		return parse_fd(t, f, err);
 	if (skip_char(t, 'R'))
 		return parse_remote(t, f, err);
 	return parse_data(t, f, CLASSIC_DATA_MAX, err);
@@ -283,7 +295,8 @@ static char *put_data(char *p, const struct frame *f)
 	}
 	if (f->flags & FRAME_FD) {
 		*p++ = '#';
-		*p++ = '0';
+		*p++ = hex_digit[(f->flags & FRAME_BRS ? FD_BRS : 0) |
+				 (f->flags & FRAME_ESI ? FD_ESI : 0)];
 	}
 	for (size_t i = 0; i < f->len && i < FRAME_DATA_MAX; i++) {
 		*p++ = hex_digit[f->data[i] >> 4];

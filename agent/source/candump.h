@@ -1,7 +1,8 @@
 /* agent/source/candump.h: lines of can-utils' candump -l format.
  *
  *   (seconds.micros) bus ID#DATA        classic; 3 hex digits: 11 bits, 8: 29 bits; #R[len] remote
- *   (seconds.micros) bus ID##<flags>DATA   CAN FD
+ *   (seconds.micros) bus ID##<flags>DATA   CAN FD; flags, a hex digit: 1 bit rate switch, 2 error
+ *                                          state
  *
  * An 8-digit ID with bit 29 set (20000000) is an error frame. Anything after the data (candump's
  * R/T direction) is passed over. */

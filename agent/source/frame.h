@@ -8,6 +8,8 @@ enum {
 	FRAME_FD = 2,	    /* CAN FD: up to 64 bytes */
 	FRAME_REMOTE = 4,   /* remote request: len without data */
 	FRAME_ERROR = 8,    /* error frame (linux/can/error.h) */
+	FRAME_BRS = 16,	    /* CAN FD: data at the second bit rate */
+	FRAME_ESI = 32,	    /* CAN FD: its sender is error passive */
 };
 
 enum { FRAME_DATA_MAX = 64 };

@@ -84,8 +84,12 @@ START_TEST(other_frames)
 	ck_assert_uint_eq(l.frame.flags, FRAME_ERROR);
 	ck_assert_uint_eq(l.frame.id, 4);
 	ck_assert_int_eq(parse("(1.0) can0 123##1AABB", &l, &err), 0);
-	ck_assert_uint_eq(l.frame.flags, FRAME_FD);
+	ck_assert_uint_eq(l.frame.flags, FRAME_FD | FRAME_BRS);
 	ck_assert_uint_eq(l.frame.len, 2);
+	ck_assert_int_eq(parse("(1.0) can0 123##2", &l, &err), 0);
+	ck_assert_uint_eq(l.frame.flags, FRAME_FD | FRAME_ESI);
+	ck_assert_int_eq(parse("(1.0) can0 123##7", &l, &err), 0); /* 4: it is CAN FD */
+	ck_assert_uint_eq(l.frame.flags, FRAME_FD | FRAME_BRS | FRAME_ESI);
 	snprintf(text, sizeof(text), "(1.0) can0 1FFFFFFF##0%0128d", 0);
 	ck_assert_int_eq(parse(text, &l, &err), 0);
 	ck_assert_uint_eq(l.frame.flags, FRAME_FD | FRAME_EXTENDED);
@@ -155,6 +159,8 @@ START_TEST(format_reads_back)
 		"(46408.584930) can0 260#08FFFB0000001884\n",
 		"(0.000001) can1 18FEF100#\n",
 		"(1.500000) vcan0 123##0AABB\n",
+		"(1.500000) vcan0 123##1AABB\n",
+		"(1.500000) vcan0 12345678##3AABB\n",
 		"(1.000000) c 7FF#R8\n",
 		"(1.000000) c 123#R\n",
 		"(1.000000) c 20000004#00\n",

@@ -138,7 +138,8 @@ uint16_t decode_report_bus(struct decode_report *r, const char *bus)
 
 static void note_unknown(struct decode_report *r, const struct frame *f)
 {
-	uint64_t key = 1 + ((uint64_t)f->bus << 33 | (uint64_t)f->flags << 29 << 1 | f->id);
+	uint64_t kind = f->flags & (FRAME_EXTENDED | FRAME_FD);
+	uint64_t key = 1 + ((uint64_t)f->bus << 33 | kind << 30 | f->id);
 	size_t mask = array_len(r->ids) - 1;
 	size_t i = (size_t)(key * 0x9E3779B97F4A7C15u >> (64 - IDS_BITS));
 

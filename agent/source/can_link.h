@@ -41,6 +41,32 @@ struct can_link_state {
 	uint32_t bitrate_max; /* of the transceiver */
 };
 
+/* What an interface is to be. */
+struct can_link_settings {
+	char interface[IFNAMSIZ];
+	uint32_t bitrate;	/* bit/s; 0: the interface is left as it is */
+	uint32_t sample_point;	/* per mille; 0: the kernel's choice, which is CiA's */
+	uint32_t sjw;		/* time quanta; 0: the kernel's choice */
+	bool fd;		/* CAN FD; with dbitrate */
+	uint32_t dbitrate;	/* bit/s of the data phase */
+	uint32_t dsample_point; /* per mille; 0: as above */
+	uint32_t dsjw;
+	uint32_t restart_ms;	 /* after bus-off; 0: never */
+	uint32_t restart_max_ms; /* longest such wait where it is the agent that restarts */
+	bool listen_only, loopback, berr_reporting;
+};
+
+enum { CAN_LINK_KEPT = 1 };
+
+/* Makes an interface what it is to be, and takes it up. One that is already so is not touched
+ * (CAN_LINK_KEPT), unless again is set; otherwise it is taken down, and set and taken up in one
+ * request. What the controller is known not to do is refused before anything is touched. Where the
+ * driver cannot restart by itself, restart_ms is left out (*ret_state tells).
+ * Needs CAP_NET_ADMIN. Returns 0, CAN_LINK_KEPT, or -errno with err in words for a person, without
+ * the interface's name. ret_state (NULL is fine) is how it is after success. */
+int can_link_apply(const struct can_link_settings *s, bool again, struct can_link_state *ret_state,
+		   struct error *err) must_check;
+
 /* Returns 0; -ENODEV: no such interface; -EMEDIUMTYPE: it is not a CAN interface; -errno. Needs no
  * right. */
 int can_link_read(const char *interface, struct can_link_state *ret) must_check;

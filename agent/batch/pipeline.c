@@ -10,12 +10,19 @@ struct claim {
 	bool extended;
 };
 
+/* Payloads that were put together, and those given up. */
+struct reassembled {
+	uint64_t payloads, errors;
+};
+
 struct pipeline {
 	const struct catalog *cat;
 	struct decoder *decoder;
 	struct collect *collect;
 	struct batcher *batcher;
 	struct counters *counters;
+	struct reassembled isotp_before, j1939_before; /* of decoders with other rules */
+	struct reassembled j1939_counted;
 	unsigned classes;
 	struct limit dropped;
 	struct sample *samples; /* pipeline_slack of them */
@@ -33,6 +40,31 @@ size_t pipeline_slack(const struct catalog *cat)
 	return most;
 }
 
+/* What was put together since the start, whichever rules were in force. */
+static struct reassembled isotp_total(const struct pipeline *p)
+{
+	const struct isotp_counters *c = p->decoder ? decoder_isotp(p->decoder) : NULL;
+	struct reassembled r = p->isotp_before;
+
+	if (!c)
+		return r;
+	r.payloads += c->payloads;
+	r.errors += c->timeouts + c->sequence + c->interrupted + c->too_long + c->malformed;
+	return r;
+}
+
+static struct reassembled j1939_total(const struct pipeline *p)
+{
+	const struct j1939tp_counters *c = p->decoder ? decoder_j1939(p->decoder) : NULL;
+	struct reassembled r = p->j1939_before;
+
+	if (!c)
+		return r;
+	r.payloads += c->payloads;
+	r.errors += j1939tp_errors(c);
+	return r;
+}
+
 int pipeline_set_collect(struct pipeline *p, struct collect *col)
 {
 	struct decoder *d;
@@ -43,6 +75,8 @@ int pipeline_set_collect(struct pipeline *p, struct collect *col)
 	assert(decoder_samples_max(d) <= pipeline_slack(p->cat));
 	for (size_t i = 0; i < p->n_claims; i++)
 		decoder_claim(d, p->claims[i].bus, p->claims[i].id, p->claims[i].extended);
+	p->isotp_before = isotp_total(p);
+	p->j1939_before = j1939_total(p);
 	decoder_free(p->decoder);
 	collect_free(p->collect);
 	p->decoder = d;
@@ -98,11 +132,20 @@ static void add_run(struct pipeline *p, uint32_t message, int64_t t_ns, const st
 
 static void count_isotp(struct pipeline *p)
 {
-	const struct isotp_counters *c = decoder_isotp(p->decoder);
+	struct reassembled r = isotp_total(p);
 
-	counter_set(&p->counters->isotp_messages, c->payloads);
-	counter_set(&p->counters->isotp_errors,
-		    c->timeouts + c->sequence + c->interrupted + c->too_long + c->malformed);
+	counter_set(&p->counters->isotp_messages, r.payloads);
+	counter_set(&p->counters->isotp_errors, r.errors);
+}
+
+/* Payloads that a source has put together count themselves, hence the difference. */
+static void count_j1939(struct pipeline *p)
+{
+	struct reassembled r = j1939_total(p);
+
+	counter_add(&p->counters->j1939_messages, r.payloads - p->j1939_counted.payloads);
+	counter_add(&p->counters->j1939_errors, r.errors - p->j1939_counted.errors);
+	p->j1939_counted = r;
 }
 
 /* What a frame or payload of a message gave. */
@@ -129,6 +172,8 @@ int pipeline_frame(struct pipeline *p, const struct frame *f)
 	counter_add(&p->counters->frames_received, 1);
 	if (f->bus != FRAME_BUS_NONE)
 		n = decoder_frame(p->decoder, f, &message, p->samples);
+	if (f->flags & FRAME_EXTENDED && j1939tp_is(f->id))
+		count_j1939(p);
 	if (message == CATALOG_NONE) {
 		counter_add(&p->counters->frames_unknown, 1);
 		return 0;

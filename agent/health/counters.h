@@ -18,6 +18,7 @@
 	X(frames_dropped, "frames lost because no batch was free, or the socket overflowed")       \
 	X(frames_dropped_busy, "of these: no batch was free")                                      \
 	X(frames_dropped_socket, "of these: the kernel's socket buffer was full")                  \
+	X(frames_bad, "CAN frames refused, for they contradict themselves")                        \
 	X(frames_error, "CAN error frames, told by the controllers")                               \
 	X(bus_off, "times that a controller went bus-off")                                         \
 	X(bus_restarts, "times that a controller was started again after it")                      \

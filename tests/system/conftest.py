@@ -1,0 +1,179 @@
+"""What the system tests share: one emulated machine, and for each test a broker and a relay on the
+host. targets/qemu-arm64/run test starts them; it sets TOWLINE_QEMU_IMAGE and TOWLINE_BIN_DIR.
+"""
+
+import os
+import pathlib
+import shutil
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+for folder in ("tools/stack", "targets/qemu-arm64", "tests/integration"):
+    sys.path.append(str(ROOT / folder))
+
+from stack import Stack  # noqa: E402
+from vm import GuestError, Machine  # noqa: E402
+
+VEHICLE = "3f2b8c52-6d0f-4b7e-9a51-000000000001"
+DEVICE = "tcu-1"
+
+from car import Car  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def image():
+    path = pathlib.Path(os.environ.get("TOWLINE_QEMU_IMAGE", ROOT / "build" / "qemu-arm64"))
+    assert (path / "initramfs").exists(), f"{path}: run targets/qemu-arm64/run build first"
+    return path.resolve()
+
+
+@pytest.fixture(scope="session")
+def bin_dir():
+    path = pathlib.Path(os.environ.get("TOWLINE_BIN_DIR", ROOT / "build" / "dev" / "bin"))
+    assert (path / "towline").exists(), f"{path} has no towline: build first, or set TOWLINE_BIN_DIR"
+    return path.resolve()
+
+
+class Shared:
+    """The machine that tests share for as long as it answers."""
+
+    def __init__(self, image, folder):
+        self.image, self.folder, self.machine, self.boots = image, folder, None, 0
+
+    def get(self):
+        try:
+            if self.machine:
+                self.machine.run("true", timeout_s=10)
+        except (GuestError, OSError):
+            self.machine.close()
+            self.machine = None
+        if not self.machine:
+            self.boots += 1
+            self.machine = Machine(self.image, self.folder / f"boot-{self.boots}")
+        return self.machine
+
+    def close(self):
+        if self.machine:
+            self.machine.close()
+
+
+@pytest.fixture(scope="session")
+def shared(image, tmp_path_factory):
+    s = Shared(image, tmp_path_factory.mktemp("machine"))
+    yield s
+    s.close()
+
+
+# What a test leaves behind in a machine that others use, too.
+CLEAN = """
+for pid in $(cat /run/test.pids 2>/dev/null); do kill -9 $pid 2>/dev/null; done
+rm -rf /run/test.pids /run/test
+for i in can0 can1; do ip link set $i down; ip link set $i type can restart-ms 0 listen-only off; done
+for i in $(ls /sys/class/net); do
+	case $i in lo|eth0|can0|can1) ;; *) ip link delete $i || ip link set $i down ;; esac
+done 2>/dev/null
+true
+"""
+
+
+@pytest.fixture
+def guest(shared):
+    machine = shared.get()
+    console = machine.console.stat().st_size
+    yield machine
+    machine.console_from = console
+    try:
+        machine.run(CLEAN)
+    except (GuestError, OSError):
+        machine.close()
+
+
+@pytest.fixture
+def stack(bin_dir, tmp_path):
+    with Stack(bin_dir, tmp_path / "stack") as s:
+        yield s
+
+
+@pytest.fixture
+def car(stack, guest, request):
+    """A broker and a relay on the host, and a vehicle whose agent runs in the guest."""
+    stack.start_broker()
+    stack.start_relay()
+    return Car(stack, guest, request.node.name)
+
+
+# ---- one line a test ----
+
+def keep(item):
+    """What the failed test has left: console, logs, status, the relay's folder."""
+    kept = ROOT / "build" / "qemu-arm64" / "failed" / item.name
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True)
+    tmp = item.funcargs.get("tmp_path")
+    if tmp and tmp.exists():
+        shutil.copytree(tmp, kept, dirs_exist_ok=True, symlinks=True)
+    machine = item.funcargs.get("guest")
+    if machine:
+        shutil.copyfile(machine.console, kept / "console.log")
+        shutil.copytree(machine.share / item.name, kept / "guest", dirs_exist_ok=True)
+    return kept
+
+
+class Lines:
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def say(self, *words):
+        print(*words, flush=True)
+
+    def result(self, report, what, seconds, notes):
+        good = report.outcome == "passed"
+        self.say(f"{'ok  ' if good else 'FAIL'} {what} [{seconds:.1f} s]"
+                 + (f" {notes}" if notes else ""))
+        if good:
+            self.passed += 1
+        else:
+            self.failed += 1
+            self.say(str(report.longrepr))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    config.lines = Lines()
+    config.pluginmanager.unregister(name="terminalreporter")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    lines = item.config.lines
+    if call.when == "setup":
+        item.started = time.monotonic()
+    if call.when != "call" and report.outcome == "passed":
+        return
+    kept = keep(item) if report.outcome != "passed" else None
+    lines.result(report, (item.obj.__doc__ or item.name).splitlines()[0].rstrip("."),
+                 time.monotonic() - item.started,
+                 "; ".join(v for k, v in item.user_properties if k == "note"))
+    if kept:
+        lines.say(f"     test {item.name}; kept: {kept.relative_to(ROOT)}")
+
+
+@pytest.fixture
+def note(request):
+    """note("text"): said on the test's line."""
+    return lambda text: request.node.user_properties.append(("note", text))
+
+
+def pytest_collectreport(report):
+    if report.failed:
+        print(f"FAIL {report.nodeid} cannot be read\n{report.longrepr}", flush=True)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    lines = session.config.lines
+    failed = lines.failed + (exitstatus not in (0, 1) and lines.failed == 0)
+    print(f"{lines.passed} passed, {failed} failed", flush=True)

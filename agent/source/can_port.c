@@ -42,7 +42,7 @@ static int try_open(struct can_port *p)
 	struct can_interface found;
 	int fd, r;
 
-	r = can_interface_find(p->interface, &found);
+	r = (p->find ? p->find : can_interface_find)(p->interface, &found);
 	if (r < 0)
 		return r;
 	fd = p->open(p, found.index);
@@ -79,6 +79,23 @@ static void on_readable(struct loop_fd *io, uint32_t events)
 	p->readable(p, events);
 }
 
+static void on_change(struct can_watcher *w, const struct can_watch_change *c)
+{
+	if (c->up)
+		can_port_retry(w->ctx);
+}
+
+/* Without a watch, or when it has no room for another interface, there is the retry. */
+static void watch(struct can_port *p)
+{
+	struct can_watch *all = p->source->env->watch;
+
+	p->watcher = (struct can_watcher){.cb = on_change, .ctx = p};
+	if (all && can_watch_add(all, &p->watcher, p->interface) < 0)
+		log_warn("link_not_watched", "source=%s interface=%s", p->source->name,
+			 p->interface);
+}
+
 int can_port_start(struct can_port *p, const char *interface, struct error *err)
 {
 	size_t len = strlen(interface);
@@ -91,6 +108,7 @@ int can_port_start(struct can_port *p, const char *interface, struct error *err)
 		return -EINVAL;
 	}
 	memcpy(p->interface, interface, len + 1);
+	watch(p);
 	return loop_timer_in(p->source->env->loop, &p->retry, 0);
 }
 
@@ -109,6 +127,7 @@ void can_port_stop(struct can_port *p)
 {
 	if (!p->io.cb)
 		return;
+	can_watch_remove(&p->watcher);
 	loop_timer_cancel(&p->retry);
 	p->closed = NULL;
 	port_close(p);

@@ -1,14 +1,18 @@
 /* agent/source/can_port.h: a CAN socket that is opened, lost and opened again; for the sources.
  *
  * A kernel without the protocol, an interface that is missing or down, a right that is missing:
- * said once a reason and tried again each CAN_PORT_RETRY_S, while the other sources go on. */
+ * said once a reason and tried again each CAN_PORT_RETRY_S, and at once when the interface goes up
+ * (env->watch), while the other sources go on. */
 #pragma once
 
+#include "agent/source/can_watch.h"
 #include "agent/source/source.h"
 
 #include <net/if.h>
 
 enum { CAN_PORT_RETRY_S = 3 };
+
+struct can_interface;
 
 struct can_port {
 	/* Set by the owner before can_port_start; borrowed. */
@@ -20,6 +24,8 @@ struct can_port {
 	void (*opened)(struct can_port *p); /* NULL: no matter */
 	void (*closed)(struct can_port *p); /* after an open one failed; NULL: no matter */
 	const char *protocol; /* "CAN_RAW", for the message when the kernel has none */
+	/* For tests where there is no CAN; NULL: can_interface_find. */
+	int (*find)(const char *interface, struct can_interface *ret);
 	void *ctx;
 
 	/* The port's own. */
@@ -27,6 +33,7 @@ struct can_port {
 	int error; /* why it is not open, as last logged; 0: open */
 	struct loop_fd io;
 	struct loop_timer retry;
+	struct can_watcher watcher;
 };
 
 /* Copies interface. Returns 0, or -EINVAL with err: no name for an interface. Opens with the loop's

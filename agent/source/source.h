@@ -11,6 +11,7 @@
 #include "base/loop.h"
 #include "proto/catalog.h"
 
+struct can_watch;
 struct source;
 
 enum { SOURCE_BUSY = 1 };
@@ -22,6 +23,7 @@ struct source_env {
 	const struct catalog *cat;
 	struct clock_pair clock; /* by which a log's wall times become mono times */
 	struct counters *counters;
+	struct can_watch *watch; /* of CAN interfaces; NULL: none */
 	/* Returns 0, or SOURCE_BUSY with the frame not taken: source_resume says when to try
 	 * again. */
 	int (*frame)(void *ctx, const struct frame *f);

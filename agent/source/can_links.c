@@ -1,0 +1,177 @@
+#include "agent/source/can_links.h"
+
+#include "agent/source/can_link_plan.h"
+#include "base/log.h"
+
+#include <string.h>
+
+struct link {
+	struct can_links *all;
+	struct can_link_settings want;
+	struct can_watcher watcher;
+	struct loop_timer timer;
+	struct can_restart restart;
+	bool off;	/* the timer waits to restart it: it is bus-off, and the kernel will not */
+	bool again;	/* take it down even if it is as configured */
+	int ifindex;	/* of the interface that was set; 0: none yet */
+	int64_t wait_s; /* before the next attempt */
+	struct error said; /* why the last attempt failed; "": it did not */
+};
+
+struct can_links {
+	struct loop *loop;
+	int (*apply)(const struct can_link_settings *s, bool again,
+		     struct can_link_state *ret_state, struct error *err);
+	size_t n;
+	struct link links[CAN_LINKS_MAX];
+};
+
+static void set_timer(struct link *k, int64_t ns)
+{
+	if (loop_timer_in(k->all->loop, &k->timer, ns) < 0)
+		log_error("link_failed", "interface=%s what=no memory for a timer",
+			  k->want.interface);
+}
+
+/* Says it when the reason changes; goes on trying quietly. */
+static void failed(struct link *k, const struct error *err)
+{
+	k->wait_s = k->wait_s == 0 ? CAN_LINKS_RETRY_MIN_S : k->wait_s * 2;
+	if (k->wait_s > CAN_LINKS_RETRY_MAX_S)
+		k->wait_s = CAN_LINKS_RETRY_MAX_S;
+	if (strcmp(err->text, k->said.text) != 0)
+		log_error("link_failed", "interface=%s what=%s", k->want.interface, err->text);
+	k->said = *err;
+	set_timer(k, k->wait_s * NS_PER_S);
+}
+
+static const char *restarted_by(const struct link *k, const struct can_link_state *now)
+{
+	if (k->want.restart_ms == 0)
+		return "nobody";
+	return now->restart_ms > 0 ? "kernel" : "agent";
+}
+
+static void say_set(const struct link *k, const struct can_link_state *now, bool kept)
+{
+	log_info(kept ? "link_kept" : "link_set",
+		 "interface=%s bitrate=%u sample_point=0.%03u dbitrate=%u dsample_point=0.%03u "
+		 "restart_ms=%u restart_by=%s",
+		 k->want.interface, now->bittiming.bitrate, now->bittiming.sample_point,
+		 now->data_bittiming.bitrate, now->data_bittiming.sample_point, k->want.restart_ms,
+		 restarted_by(k, now));
+}
+
+static void apply(struct link *k)
+{
+	struct error err = {""};
+	struct can_link_state now;
+	int r;
+
+	k->off = false;
+	r = k->all->apply(&k->want, k->again, &now, &err);
+
+	if (r < 0) {
+		failed(k, &err);
+		return;
+	}
+	say_set(k, &now, r == CAN_LINK_KEPT);
+	k->again = false;
+	k->ifindex = now.ifindex;
+	k->wait_s = 0;
+	k->said = (struct error){""};
+}
+
+static void on_timer(struct loop_timer *t)
+{
+	apply(t->ctx);
+}
+
+static void went_bus_off(struct link *k, const struct can_link_state *now)
+{
+	int64_t wait;
+
+	if (k->want.restart_ms == 0) {
+		log_error("bus_stays_off", "interface=%s restart_ms=0 what=nobody restarts it",
+			  k->want.interface);
+		return;
+	}
+	if (now->restart_ms > 0)
+		return; /* the kernel does */
+	wait = can_restart_wait(&k->restart, loop_now(k->all->loop));
+	k->off = k->again = true;
+	log_info("bus_restart", "interface=%s in_ms=%lld", k->want.interface,
+		 (long long)(wait / NS_PER_MS));
+	set_timer(k, wait);
+}
+
+/* An interface that somebody takes down stays down: the agent does not fight over it. */
+static void on_change(struct can_watcher *w, const struct can_watch_change *c)
+{
+	struct link *k = w->ctx;
+
+	if (k->want.bitrate == 0)
+		return;
+	if (k->off && (c->vanished || c->restarted || c->down)) {
+		loop_timer_cancel(&k->timer);
+		k->off = k->again = false;
+	}
+	if (c->vanished)
+		k->ifindex = 0;
+	if (c->appeared && c->state->ifindex != k->ifindex)
+		set_timer(k, 0);
+	else if (c->bus_off)
+		went_bus_off(k, c->state);
+}
+
+static int start(struct can_links *ls, struct can_watch *watch, const struct can_link_settings *s)
+{
+	struct link *k = &ls->links[ls->n++];
+
+	k->all = ls;
+	k->want = *s;
+	k->watcher = (struct can_watcher){.cb = on_change, .ctx = k};
+	k->timer = (struct loop_timer){.cb = on_timer, .ctx = k};
+	k->restart.min_ns = s->restart_ms * NS_PER_MS;
+	k->restart.max_ns = s->restart_max_ms * NS_PER_MS;
+	if (s->bitrate > 0) {
+		int r = loop_timer_in(ls->loop, &k->timer, 0);
+
+		if (r < 0)
+			return r;
+	}
+	return can_watch_add(watch, &k->watcher, s->interface);
+}
+
+int can_links_new(struct can_links **ret, struct can_watch *watch, struct loop *loop,
+		  const struct can_link_settings *settings, size_t n, can_links_apply *apply_fn)
+{
+	struct can_links *ls = calloc(1, sizeof(*ls));
+	int r = 0;
+
+	if (!ls)
+		return -ENOMEM;
+	assert(n <= CAN_LINKS_MAX);
+	ls->loop = loop;
+	ls->apply = apply_fn ? apply_fn : can_link_apply;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = start(ls, watch, &settings[i]);
+	if (r < 0) {
+		can_links_free(ls);
+		return r;
+	}
+	*ret = ls;
+	return 0;
+}
+
+struct can_links *can_links_free(struct can_links *ls)
+{
+	if (!ls)
+		return NULL;
+	for (size_t i = 0; i < ls->n; i++) {
+		loop_timer_cancel(&ls->links[i].timer);
+		can_watch_remove(&ls->links[i].watcher);
+	}
+	free(ls);
+	return NULL;
+}

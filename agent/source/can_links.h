@@ -1,0 +1,22 @@
+/* agent/source/can_links.h: the [can NAME] sections: interfaces that the agent sets, takes up and
+ * starts again after bus-off. One that fails is tried again and again, and stops nothing else. */
+#pragma once
+
+#include "agent/source/can_link.h"
+#include "agent/source/can_watch.h"
+
+struct can_links;
+
+enum { CAN_LINKS_MAX = 16, CAN_LINKS_RETRY_MIN_S = 1, CAN_LINKS_RETRY_MAX_S = 30 };
+
+/* For tests: what sets an interface; NULL: can_link_apply. */
+typedef int can_links_apply(const struct can_link_settings *s, bool again,
+			    struct can_link_state *ret_state, struct error *err);
+
+/* Copies the n settings; the rest is borrowed. The interfaces are set in the loop's next turn,
+ * before the timers that are set later: create it before the sources. Returns 0 or -errno. */
+int can_links_new(struct can_links **ret, struct can_watch *watch, struct loop *loop,
+		  const struct can_link_settings *settings, size_t n,
+		  can_links_apply *apply) must_check;
+/* Leaves the interfaces as they are: others may use them. NULL is fine; always returns NULL. */
+struct can_links *can_links_free(struct can_links *ls);

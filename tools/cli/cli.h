@@ -28,6 +28,7 @@ extern const struct cli_command cmd_vehicle;
 extern const struct cli_command cmd_state;
 extern const struct cli_command cmd_history;
 extern const struct cli_command cmd_tail;
+extern const struct cli_command cmd_can;
 
 /* "towline: decode: ..." on stderr; returns code, so that a command ends with it. */
 int cli_fail(int code, const char *fmt, ...) printf_like(2, 3);

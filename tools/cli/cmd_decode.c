@@ -215,7 +215,7 @@ static int finish(struct job *j, const struct options *o)
 
 	log_result = decode_log(j, &log_err);
 	out_result = decode_out_flush(j->out, &out_err);
-	decode_report_end(j->report, decoder_isotp(j->decoder), o->stats);
+	decode_report_end(j->report, j->decoder, o->stats);
 	if (log_result < 0)
 		cli_fail(EXIT_FAILED, "decode: %s", log_err.text);
 	if (out_result < 0)

@@ -239,8 +239,22 @@ static void print_messages(const struct decode_report *r)
 	}
 }
 
-void decode_report_end(struct decode_report *r, const struct isotp_counters *isotp,
-		       bool per_message)
+static void print_j1939(const struct j1939tp_counters *c)
+{
+	if (!c || (!c->payloads && !j1939tp_errors(c)))
+		return;
+	fprintf(stderr, "J1939 transport: %" PRIu64 " payloads", c->payloads);
+	if (j1939tp_errors(c))
+		fprintf(stderr,
+			"; timeouts %" PRIu64 ", sequence errors %" PRIu64 ", incomplete %" PRIu64
+			", interrupted %" PRIu64 ", aborted %" PRIu64 ", too many %" PRIu64
+			", malformed %" PRIu64,
+			c->timeouts, c->sequence, c->incomplete, c->interrupted, c->aborted,
+			c->evicted, c->malformed);
+	fprintf(stderr, "\n");
+}
+
+void decode_report_end(struct decode_report *r, const struct decoder *d, bool per_message)
 {
 	wipe_progress(r);
 	if (per_message)
@@ -248,7 +262,8 @@ void decode_report_end(struct decode_report *r, const struct isotp_counters *iso
 	if (r->quiet)
 		return;
 	print_unknown(r);
-	print_isotp(isotp);
+	print_isotp(decoder_isotp(d));
+	print_j1939(decoder_j1939(d));
 	fprintf(stderr, "%s: %" PRIu64 " frames, %" PRIu64 " in the catalog, %" PRIu64 " samples\n",
 		r->path, r->frames, r->decoded, r->samples);
 }

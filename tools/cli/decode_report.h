@@ -21,5 +21,4 @@ uint64_t decode_report_frames(const struct decode_report *r);
 
 /* From time to time: draws the progress. */
 void decode_report_progress(struct decode_report *r, const struct candump_reader *log);
-void decode_report_end(struct decode_report *r, const struct isotp_counters *isotp,
-		       bool per_message);
+void decode_report_end(struct decode_report *r, const struct decoder *d, bool per_message);

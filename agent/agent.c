@@ -45,6 +45,7 @@ struct agent {
 	struct service service;
 	struct clock_pair clock;
 	struct source_env env;
+	struct can_links *links;
 	struct source *sources[CONFIG_SOURCES_MAX];
 	size_t n_sources, n_active;
 
@@ -434,6 +435,7 @@ static int make_sources(struct agent *a, struct error *err)
 		.cat = a->cat,
 		.clock = a->clock,
 		.counters = &a->counters,
+		.watch = can_links_watch(a->links),
 		.frame = on_frame,
 		.payload = on_payload,
 		.claim = on_claim,
@@ -466,6 +468,8 @@ static int build(struct agent *a, struct error *err)
 		r = make_pipeline(a, err);
 	if (r == 0)
 		r = make_uplink(a, err);
+	if (r == 0)
+		r = config_links(&a->links, a->conf, a->loop, &a->counters, err);
 	if (r == 0)
 		r = make_sources(a, err);
 	return r;
@@ -521,6 +525,7 @@ struct agent *agent_free(struct agent *a)
 		return NULL;
 	for (size_t i = 0; i < a->n_sources; i++)
 		source_free(a->sources[i]);
+	can_links_free(a->links);
 	pipeline_free(a->pipeline);
 	batcher_free(a->batcher);
 	uplink_free(a->uplink);

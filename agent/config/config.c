@@ -17,7 +17,7 @@ enum {
 enum source_type { SOURCE_REPLAY, SOURCE_SOCKETCAN };
 enum { TIMESTAMPS_LOG = 1 };
 
-static int fail(struct error *err, const struct conf *c, const char *path, const char *section,
+int config_fail(struct error *err, const struct conf *c, const char *path, const char *section,
 		const char *label, const char *key, const char *what)
 {
 	error_set(err, "%s:%d: [%s%s%s] %s: %s", path, conf_line(c, section, label, key), section,
@@ -29,7 +29,7 @@ static int check_id(const struct conf *c, const char *path, const char *key, str
 {
 	if (id_is_valid(conf_string(c, "agent", NULL, key)))
 		return 0;
-	return fail(err, c, path, "agent", NULL, key, "1 to 64 of letters, digits, . _ -");
+	return config_fail(err, c, path, "agent", NULL, key, "1 to 64 of letters, digits, . _ -");
 }
 
 static int check_replay(const struct conf *c, const char *path, const char *label,
@@ -38,10 +38,10 @@ static int check_replay(const struct conf *c, const char *path, const char *labe
 	double speed;
 
 	if (replay_parse_speed(conf_string(c, "source", label, "speed"), &speed) < 0)
-		return fail(err, c, path, "source", label, "speed",
-			    "'max', or a number from 0.001 to 100000");
+		return config_fail(err, c, path, "source", label, "speed",
+				   "'max', or a number from 0.001 to 100000");
 	if (!*conf_string(c, "source", label, "path"))
-		return fail(err, c, path, "source", label, "path", "a replay needs one");
+		return config_fail(err, c, path, "source", label, "path", "a replay needs one");
 	return 0;
 }
 
@@ -51,7 +51,8 @@ static int check_source(const struct conf *c, const char *path, const char *labe
 	if (conf_enum(c, "source", label, "type") == SOURCE_REPLAY)
 		return check_replay(c, path, label, err);
 	if (!*conf_string(c, "source", label, "interface"))
-		return fail(err, c, path, "source", label, "interface", "socketcan needs one");
+		return config_fail(err, c, path, "source", label, "interface",
+				   "socketcan needs one");
 	return 0;
 }
 
@@ -63,9 +64,12 @@ static int check(const struct conf *c, const char *path, struct error *err)
 		r = check_id(c, path, "device", err);
 	if (r == 0 && conf_int(c, "mqtt", NULL, "backoff_min_ms") >
 			      conf_int(c, "mqtt", NULL, "backoff_max_ms"))
-		r = fail(err, c, path, "mqtt", NULL, "backoff_min_ms", "above backoff_max_ms");
+		r = config_fail(err, c, path, "mqtt", NULL, "backoff_min_ms",
+				"above backoff_max_ms");
 	for (size_t i = 0; r == 0 && conf_label(c, "source", i); i++)
 		r = check_source(c, path, conf_label(c, "source", i), err);
+	if (r == 0)
+		r = config_check_can(c, path, err);
 	if (r == 0 && conf_label(c, "source", CONFIG_SOURCES_MAX)) {
 		error_set(err, "%s: more than %d [source NAME] sections", path, CONFIG_SOURCES_MAX);
 		r = -EINVAL;
@@ -227,7 +231,8 @@ int config_check_buses(const struct conf *c, const char *path, const struct cata
 
 		if (conf_enum(c, "source", label, "type") == SOURCE_SOCKETCAN &&
 		    source_bus(cat, bus_of(c, label)) == FRAME_BUS_NONE)
-			return fail(err, c, path, "source", label, key, "no bus of the catalog");
+			return config_fail(err, c, path, "source", label, key,
+					   "no bus of the catalog");
 	}
 	return 0;
 }
@@ -238,6 +243,9 @@ static int make_socketcan(struct source **ret, const struct conf *c, const char 
 	struct socketcan_options opt = {
 		.interface = conf_string(c, "source", label, "interface"),
 		.bus = bus_of(c, label),
+		.take_all = !conf_bool(c, "source", label, "filter"),
+		.kernel_times = !conf_bool(c, "source", label, "hardware_times"),
+		.status_period_ns = conf_int(c, "source", label, "status_period_ms") * NS_PER_MS,
 	};
 
 	return socketcan_new(ret, env, label, &opt, err);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "agent/collect/collect.h"
+#include "agent/source/can_links.h"
 #include "agent/source/source.h"
 #include "base/conf.h"
 #include "base/mqtt.h"
@@ -22,6 +23,17 @@ int config_collect(struct collect **ret, const struct conf *c, const char *path,
 /* That the catalog has the bus of each socketcan source. Errors name path:line. */
 int config_check_buses(const struct conf *c, const char *path, const struct catalog *cat,
 		       struct error *err) must_check;
+
+/* The [can] sections: what no interface can be. Errors name path:line. */
+int config_check_can(const struct conf *c, const char *path, struct error *err) must_check;
+
+/* What the [can] sections say, made with a watch that every source may use. */
+int config_links(struct can_links **ret, const struct conf *c, struct loop *loop,
+		 struct counters *counters, struct error *err) must_check;
+
+/* For the parts of config: says "path:line: [section label] key: what". Returns -EINVAL. */
+int config_fail(struct error *err, const struct conf *c, const char *path, const char *section,
+		const char *label, const char *key, const char *what);
 
 /* [mqtt]; texts are borrowed from c. */
 struct mqtt_options config_mqtt(const struct conf *c);

@@ -9,6 +9,9 @@ static const struct conf_section sections[] = {
 	{"batch", false, "How many samples make one message."},
 	{"outbox", false, "Batches on disk until the relay has them."},
 	{"publish", false, "What is on its way at once."},
+	{"can", true,
+	 "CAN interface NAME, set and taken up by the agent, which needs CAP_NET_ADMIN for it. One "
+	 "that has no such section is used as it is."},
 	{"source", true, "Where frames come from; one section a source."},
 	{"collect", true,
 	 "What is collected; the first section in the file that matches a signal decides."},
@@ -82,6 +85,27 @@ static const struct conf_key keys[] = {
 	INTEGER("publish", "receipt_timeout_s", "30", 1, 3600, false,
 		"A batch without receipt is sent again after it; doubles each time"),
 
+	INTEGER("can", "bitrate", "0", 0, 1000000, false,
+		"bit/s; 0: the interface is left as it is, and only watched"),
+	STRING("can", "sample_point", "", 0, 16, false,
+	       "0.500 to 0.990; empty: CiA's recommendation (0.875 up to 500 kbit/s)"),
+	INTEGER("can", "sjw", "0", 0, 128, false,
+		"Synchronization jump width in time quanta; 0: the kernel's choice"),
+	BOOLEAN("can", "fd", "false", "CAN FD; needs dbitrate"),
+	INTEGER("can", "dbitrate", "0", 0, 12000000, false, "fd: bit/s of the data phase"),
+	STRING("can", "dsample_point", "", 0, 16, false, "fd: of the data phase, likewise"),
+	INTEGER("can", "dsjw", "0", 0, 128, false, "fd: of the data phase"),
+	INTEGER("can", "restart_ms", "100", 0, 60000, false,
+		"A controller that went bus-off is started again after it; 0: never"),
+	INTEGER("can", "restart_max_ms", "10000", 0, 3600000, false,
+		"Where the driver cannot restart and the agent does, the wait doubles up to this "
+		"while the bus stays broken"),
+	BOOLEAN("can", "listen_only", "false",
+		"Never sends, not even acknowledgements or error flags"),
+	BOOLEAN("can", "loopback", "false", "For tests: the controller receives what it sends"),
+	BOOLEAN("can", "berr_reporting", "false",
+		"An error frame for each error on the bus, not only for changes of state"),
+
 	CHOICE("source", "type", NULL, "replay|socketcan", false, "Kind of source"),
 	STRING("source", "path", "", 0, 1024, false,
 	       "replay: candump log, plain or gzip, or a FIFO; - is standard input"),
@@ -94,6 +118,16 @@ static const struct conf_key keys[] = {
 	STRING("source", "interface", "", 0, 15, false, "socketcan: can0"),
 	STRING("source", "bus", "", 0, 64, false,
 	       "socketcan: bus of the catalog; empty: the interface's name"),
+	BOOLEAN("source", "filter", "true",
+		"socketcan: the kernel drops frames that no rule needs; false: all are read, so "
+		"that "
+		"frames_unknown tells what the catalog lacks"),
+	BOOLEAN("source", "hardware_times", "true",
+		"socketcan: receive times of the controller where it has a clock"),
+	INTEGER("source", "status_period_ms", "1000", 100, 3600000, false,
+		"socketcan: how often the bus tells its status, if the catalog has a message for "
+		"it "
+		"(catalog build --bus-status); changes of state at once"),
 
 	{.section = "collect",
 	 .key = "signals",

@@ -20,6 +20,7 @@ struct link {
 
 struct can_links {
 	struct loop *loop;
+	struct can_watch *watch;
 	int (*apply)(const struct can_link_settings *s, bool again,
 		     struct can_link_state *ret_state, struct error *err);
 	size_t n;
@@ -124,7 +125,7 @@ static void on_change(struct can_watcher *w, const struct can_watch_change *c)
 		went_bus_off(k, c->state);
 }
 
-static int start(struct can_links *ls, struct can_watch *watch, const struct can_link_settings *s)
+static int start(struct can_links *ls, const struct can_link_settings *s)
 {
 	struct link *k = &ls->links[ls->n++];
 
@@ -140,7 +141,7 @@ static int start(struct can_links *ls, struct can_watch *watch, const struct can
 		if (r < 0)
 			return r;
 	}
-	return can_watch_add(watch, &k->watcher, s->interface);
+	return can_watch_add(ls->watch, &k->watcher, s->interface);
 }
 
 int can_links_new(struct can_links **ret, struct can_watch *watch, struct loop *loop,
@@ -149,19 +150,27 @@ int can_links_new(struct can_links **ret, struct can_watch *watch, struct loop *
 	struct can_links *ls = calloc(1, sizeof(*ls));
 	int r = 0;
 
-	if (!ls)
+	if (!ls) {
+		can_watch_free(watch);
 		return -ENOMEM;
+	}
 	assert(n <= CAN_LINKS_MAX);
 	ls->loop = loop;
+	ls->watch = watch;
 	ls->apply = apply_fn ? apply_fn : can_link_apply;
 	for (size_t i = 0; r == 0 && i < n; i++)
-		r = start(ls, watch, &settings[i]);
+		r = start(ls, &settings[i]);
 	if (r < 0) {
 		can_links_free(ls);
 		return r;
 	}
 	*ret = ls;
 	return 0;
+}
+
+struct can_watch *can_links_watch(const struct can_links *ls)
+{
+	return ls->watch;
 }
 
 struct can_links *can_links_free(struct can_links *ls)
@@ -172,6 +181,7 @@ struct can_links *can_links_free(struct can_links *ls)
 		loop_timer_cancel(&ls->links[i].timer);
 		can_watch_remove(&ls->links[i].watcher);
 	}
+	can_watch_free(ls->watch);
 	free(ls);
 	return NULL;
 }

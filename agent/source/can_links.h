@@ -13,10 +13,12 @@ enum { CAN_LINKS_MAX = 16, CAN_LINKS_RETRY_MIN_S = 1, CAN_LINKS_RETRY_MAX_S = 30
 typedef int can_links_apply(const struct can_link_settings *s, bool again,
 			    struct can_link_state *ret_state, struct error *err);
 
-/* Copies the n settings; the rest is borrowed. The interfaces are set in the loop's next turn,
- * before the timers that are set later: create it before the sources. Returns 0 or -errno. */
+/* Copies the n settings; takes watch, also when it fails; loop is borrowed. The interfaces are set
+ * in the loop's next turn, before the timers that are set later: create it before the sources.
+ * Returns 0 or -errno. */
 int can_links_new(struct can_links **ret, struct can_watch *watch, struct loop *loop,
 		  const struct can_link_settings *settings, size_t n,
 		  can_links_apply *apply) must_check;
+struct can_watch *can_links_watch(const struct can_links *ls); /* borrowed */
 /* Leaves the interfaces as they are: others may use them. NULL is fine; always returns NULL. */
 struct can_links *can_links_free(struct can_links *ls);

@@ -170,12 +170,13 @@ static bool is_isotp(const struct decoder *d, const struct frame *f, uint32_t me
 
 static bool is_transport(const struct decoder *d, const struct frame *f)
 {
-	return d->j1939 && f->flags & FRAME_EXTENDED && j1939tp_is(f->id) &&
+	return j1939tp_is(f->id) && f->flags & FRAME_EXTENDED && d->j1939 &&
 	       f->bus < d->cat->n_buses && d->j1939_buses[f->bus];
 }
 
-static size_t decode_transport(struct decoder *d, const struct frame *f, uint32_t *ret_message,
-			       struct sample *out)
+/* Seldom: kept out of the way of all other frames, as decode_special is. */
+static __attribute__((noinline)) size_t decode_transport(struct decoder *d, const struct frame *f,
+							 uint32_t *ret_message, struct sample *out)
 {
 	struct j1939tp_message m;
 	int r = j1939tp_frame(d->j1939, f, &m);
@@ -186,7 +187,6 @@ static size_t decode_transport(struct decoder *d, const struct frame *f, uint32_
 	return r == J1939TP_DONE ? plan_decode(d->plan, m.number, m.data, m.len, out) : 0;
 }
 
-/* Seldom: kept out of the way of all other frames. */
 static __attribute__((noinline)) size_t decode_special(struct decoder *d, const struct frame *f,
 						       uint32_t *ret_message, struct sample *out)
 {

@@ -1,0 +1,557 @@
+#include "agent/diag/diag.h"
+
+#include "agent/diag/report.h"
+#include "agent/diag/uds.h"
+#include "agent/health/limit.h"
+#include "agent/source/can_port.h"
+#include "agent/source/poll.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How an item's last request ended; what repeats is not said again. */
+struct last {
+	bool known;
+	enum diag_end end;
+	int detail; /* NRC or errno */
+};
+
+/* A response on its way into the pipeline, which may be busy. */
+struct delivery {
+	struct diag_request request;
+	struct diag_record records[DIAG_GROUP_MAX];
+	size_t n, next;
+	int64_t t_ns;
+	uint8_t response[DIAG_PAYLOAD_MAX];
+	uint8_t payload[DIAG_PREFIX_BYTES + DIAG_PAYLOAD_MAX];
+};
+
+struct diag {
+	struct source base;
+	struct can_port port;
+	struct diag_options opt; /* its texts and polls are gone after diag_new */
+	uint16_t bus;
+	struct coverage coverage;
+	struct diag_poll *polls;
+	struct diag_learnt *learnt; /* one a poll */
+	size_t n_polls;
+
+	int functional_fd;
+	struct poll poll;
+	struct diag_session session;
+	struct diag_schedule schedule, scratch;
+	struct last last[DIAG_REQUESTS_MAX]; /* one an item */
+	size_t asked;	 /* the item in flight; DIAG_REQUESTS_MAX: one that is no more */
+	unsigned silent; /* requests in a row without any response */
+	struct delivery delivery;
+	struct limit strays;
+};
+
+static struct diag *diag_of(struct source *s)
+{
+	return (struct diag *)s;
+}
+
+static void out_of_memory(struct diag *d)
+{
+	can_port_fail(&d->port, ENOMEM);
+}
+
+/* ---- schedule ---- */
+
+static void say_schedule(const struct diag *d)
+{
+	log_info("diag_schedule", "source=%s requests=%zu", d->base.name, d->schedule.n);
+	if (d->schedule.left_out > 0)
+		log_error("diag_too_many", "source=%s max=%d left_out=%zu", d->base.name,
+			  DIAG_REQUESTS_MAX, d->schedule.left_out);
+	for (size_t i = 0; i < d->n_polls; i++) {
+		bool asked = false;
+
+		for (size_t k = 0; k < d->schedule.n; k++)
+			asked |= d->schedule.items[k].poll == i;
+		if (!asked)
+			log_info("diag_idle",
+				 "source=%s poll=%s what=no rule collects what it would bring",
+				 d->base.name, d->polls[i].name);
+	}
+}
+
+static int set_schedule(struct diag *d)
+{
+	int r = 0;
+
+	d->schedule = d->scratch;
+	memset(d->last, 0, sizeof(d->last));
+	d->asked = DIAG_REQUESTS_MAX;
+	d->poll.n = 0;
+	for (size_t i = 0; r == 0 && i < d->schedule.n; i++)
+		r = poll_add(&d->poll, d->schedule.items[i].period_ns);
+	say_schedule(d);
+	return r == 0 && can_port_is_open(&d->port) ? poll_start(&d->poll) : r;
+}
+
+/* Other rules, or something learnt: nothing happens where that asks for the same. */
+static void reschedule(struct diag *d)
+{
+	diag_schedule_make(&d->scratch, d->polls, d->learnt, d->n_polls, &d->coverage);
+	if (!diag_schedule_equal(&d->scratch, &d->schedule) && set_schedule(d) < 0)
+		out_of_memory(d);
+}
+
+/* ---- the end of a request ---- */
+
+static bool is_news(struct diag *d, const struct diag_result *r)
+{
+	struct last now = {.known = true, .end = r->end, .detail = r->nrc ? r->nrc : r->error};
+	struct last *last;
+	bool news;
+
+	if (d->asked == DIAG_REQUESTS_MAX)
+		return true;
+	last = &d->last[d->asked];
+	news = last->known ? last->end != now.end || last->detail != now.detail
+			   : now.end != DIAG_END_OK;
+	*last = now;
+	return news;
+}
+
+static void say(struct diag *d, const struct diag_result *r)
+{
+	char text[DIAG_REQUEST_TEXT], why[DIAG_WHY_BYTES];
+
+	if (!is_news(d, r))
+		return;
+	diag_request_text(&d->session.request, text);
+	if (r->end == DIAG_END_OK) {
+		log_info("diag_answered", "source=%s request=%s", d->base.name, text);
+		return;
+	}
+	diag_explain(r, why);
+	log_warn("diag_failed", "source=%s interface=%s ecu=0x%" PRIX32 " request=%s what=%s",
+		 d->base.name, d->port.interface, d->opt.socket.request, text, why);
+}
+
+/* Parked cars have ECUs that sleep: asking them all the time would keep them, or the bus, awake. */
+static int mind_silence(struct diag *d, enum diag_end end)
+{
+	if (end == DIAG_END_TRANSPORT) /* says nothing of the ECU */
+		return 0;
+	if (end != DIAG_END_SILENT) {
+		if (d->silent >= DIAG_SILENT_AFTER)
+			log_info("diag_awake", "source=%s", d->base.name);
+		d->silent = 0;
+		return 0;
+	}
+	d->silent++;
+	if (d->silent < DIAG_SILENT_AFTER)
+		return 0;
+	if (d->silent == DIAG_SILENT_AFTER)
+		log_warn("diag_silent",
+			 "source=%s interface=%s ecu=0x%" PRIX32 " retry_s=%" PRId64
+			 " what=asking less often until it responds",
+			 d->base.name, d->port.interface, d->opt.socket.request,
+			 d->opt.silent_ns / NS_PER_S);
+	return poll_hold(&d->poll, d->opt.silent_ns);
+}
+
+static void request_done(struct diag *d)
+{
+	if (poll_done(&d->poll) < 0)
+		out_of_memory(d);
+}
+
+/* ---- delivery ---- */
+
+/* As far as the pipeline takes it; source_resume goes on. */
+static void deliver(struct diag *d)
+{
+	const struct source_env *env = d->base.env;
+	struct delivery *v = &d->delivery;
+
+	while (v->next < v->n) {
+		struct payload p = {
+			.t_ns = v->t_ns,
+			.id = d->opt.socket.response,
+			.bus = d->bus,
+			.extended = d->opt.socket.extended,
+			.kind = PAYLOAD_ISOTP,
+			.data = v->payload,
+		};
+
+		p.len = diag_record_payload(&v->request, v->response, &v->records[v->next],
+					    v->payload);
+		if (env->payload(env->ctx, &p) == SOURCE_BUSY)
+			return;
+		v->next++;
+	}
+	request_done(d);
+}
+
+/* The poll to which the request in flight belongs; NULL: it is not in the schedule any more. */
+static struct diag_item *item_asked(struct diag *d)
+{
+	return d->asked == DIAG_REQUESTS_MAX ? NULL : &d->schedule.items[d->asked];
+}
+
+/* Some ECUs take one identifier at a time, and some records are not as long as the catalog says. */
+static void ask_alone(struct diag *d, const char *why)
+{
+	struct diag_item *it = item_asked(d);
+	char text[DIAG_REQUEST_TEXT];
+
+	if (!it || d->session.request.n < 2)
+		return;
+	diag_request_text(&d->session.request, text);
+	log_warn("diag_one_at_a_time",
+		 "source=%s poll=%s request=%s what=%s; each identifier is asked for alone now",
+		 d->base.name, d->polls[it->poll].name, text, why);
+	d->learnt[it->poll].alone = true;
+	reschedule(d);
+}
+
+static void learn_supported(struct diag *d)
+{
+	struct diag_item *it = item_asked(d);
+	const struct delivery *v = &d->delivery;
+	struct diag_learnt *learnt;
+
+	if (!it || !it->discovers)
+		return;
+	learnt = &d->learnt[it->poll];
+	if (v->records[0].len < OBD_SUPPORTED_BYTES + (v->request.service == DIAG_OBD_INFO))
+		return;
+	/* Service 09 has the number of data items in front (SAE J1979 §6.9). */
+	obd_supported_add(&learnt->supported, v->response + v->records[0].offset +
+						      (v->request.service == DIAG_OBD_INFO));
+	reschedule(d);
+}
+
+static void on_response(struct diag *d, const struct diag_result *r)
+{
+	struct delivery *v = &d->delivery;
+	int n;
+
+	v->request = d->session.request;
+	n = diag_split(&v->request, r->data, r->len, v->records);
+	if (n < 0) {
+		counter_add(&d->base.env->counters->diag_errors, 1);
+		ask_alone(d, "the lengths of the records do not add up (ids = id/bytes sets them)");
+		request_done(d);
+		return;
+	}
+	memcpy(v->response, r->data, r->len);
+	v->t_ns = r->when.ns;
+	v->n = (size_t)n;
+	v->next = 0;
+	if (v->n < v->request.n)
+		ask_alone(d, "the response leaves identifiers out");
+	learn_supported(d);
+	deliver(d);
+}
+
+/* What an ECU says that takes a single identifier, or cannot fit the response. */
+static bool blames_group(const struct diag_result *r)
+{
+	return r->end == DIAG_END_NEGATIVE &&
+	       (r->nrc == UDS_NRC_WRONG_LENGTH || r->nrc == UDS_NRC_TOO_LONG ||
+		r->nrc == UDS_NRC_OUT_OF_RANGE);
+}
+
+/* An ECU that knows nothing of a range that it said is there: there are no more. */
+static void learn_refused(struct diag *d)
+{
+	struct diag_item *it = item_asked(d);
+
+	if (it && it->discovers && d->learnt[it->poll].supported.next > 0) {
+		d->learnt[it->poll].supported.complete = true;
+		reschedule(d);
+	}
+}
+
+static void on_ended(struct diag_session *s, const struct diag_result *r)
+{
+	struct diag *d = s->ctx;
+
+	diag_count(d->base.env->counters, r->end);
+	say(d, r);
+	if (mind_silence(d, r->end) < 0) {
+		out_of_memory(d);
+	} else if (r->end == DIAG_END_OK) {
+		on_response(d, r);
+	} else {
+		if (blames_group(r))
+			ask_alone(d, uds_nrc_name(r->nrc));
+		if (r->end == DIAG_END_NEGATIVE)
+			learn_refused(d);
+		request_done(d);
+	}
+}
+
+static void on_stray(struct diag_session *s, const uint8_t *data, size_t len)
+{
+	struct diag *d = s->ctx;
+	const struct source_env *env = d->base.env;
+
+	counter_add(&env->counters->diag_errors, 1);
+	if (limit_pass(&d->strays, "diag_stray", loop_now(env->loop)))
+		log_warn("diag_stray", "source=%s service=%02X bytes=%zu what=%s", d->base.name,
+			 data[0], len,
+			 s->active ? "a response to another request"
+				   : "a response after its time, or that nobody asked for");
+}
+
+static void on_failed(struct diag_session *s, int error)
+{
+	struct diag *d = s->ctx;
+
+	can_port_fail(&d->port, error);
+}
+
+/* ---- asking ---- */
+
+static void not_sent(struct diag *d, int error)
+{
+	struct diag_result r = {.end = DIAG_END_TRANSPORT, .error = error};
+
+	if (!isotp_socket_error_passes(error)) {
+		can_port_fail(&d->port, error);
+		return;
+	}
+	diag_count(d->base.env->counters, r.end);
+	say(d, &r);
+	request_done(d);
+}
+
+static void on_ask(struct poll *p, size_t item)
+{
+	struct diag *d = p->ctx;
+	int r;
+
+	d->asked = item;
+	r = diag_session_ask(&d->session, &d->schedule.items[item].request);
+	if (r < 0)
+		not_sent(d, -r);
+	else
+		counter_add(&d->base.env->counters->diag_requests, 1);
+}
+
+/* ---- the port ---- */
+
+static int open_functional(struct diag *d, int ifindex)
+{
+	if (!d->opt.has_functional)
+		return -1;
+	if (d->opt.open)
+		return d->opt.open(true);
+	return isotp_socket_open_functional(ifindex, d->opt.functional, &d->opt.socket);
+}
+
+static void close_functional(struct diag *d)
+{
+	if (d->functional_fd >= 0)
+		(void)close(d->functional_fd);
+	d->functional_fd = -1;
+}
+
+static int port_open(struct can_port *p, int ifindex)
+{
+	struct diag *d = p->ctx;
+	int fd = d->opt.open ? d->opt.open(false) : isotp_socket_open(ifindex, &d->opt.socket);
+
+	if (fd < 0)
+		return fd;
+	close_functional(d);
+	d->functional_fd = open_functional(d, ifindex);
+	if (d->opt.has_functional && d->functional_fd < 0) {
+		(void)close(fd);
+		return d->functional_fd;
+	}
+	return fd;
+}
+
+static void port_opened(struct can_port *p)
+{
+	struct diag *d = p->ctx;
+
+	d->silent = 0;
+	diag_session_start(&d->session, p->io.fd, d->functional_fd);
+	if (poll_start(&d->poll) < 0)
+		out_of_memory(d);
+}
+
+static void forget_request(struct diag *d)
+{
+	poll_stop(&d->poll);
+	diag_session_stop(&d->session);
+	d->delivery.n = d->delivery.next = 0;
+	close_functional(d);
+}
+
+static void port_closed(struct can_port *p)
+{
+	forget_request(p->ctx);
+}
+
+static void port_readable(struct can_port *p, uint32_t events)
+{
+	struct diag *d = p->ctx;
+
+	(void)events;
+	diag_session_readable(&d->session);
+}
+
+/* ---- the source ---- */
+
+static void diag_resume(struct source *s)
+{
+	struct diag *d = diag_of(s);
+
+	if (d->delivery.next < d->delivery.n)
+		deliver(d);
+}
+
+static void diag_matches_changed(struct source *s)
+{
+	reschedule(diag_of(s));
+}
+
+static void diag_stop(struct source *s)
+{
+	struct diag *d = diag_of(s);
+
+	can_port_stop(&d->port);
+	if (d->poll.items)
+		forget_request(d);
+}
+
+static void polls_free(struct diag *d)
+{
+	for (size_t i = 0; d->polls && i < d->n_polls; i++)
+		free(d->polls[i].ids);
+	free(d->polls);
+	free(d->learnt);
+}
+
+static void diag_free(struct source *s)
+{
+	struct diag *d = diag_of(s);
+
+	poll_free(&d->poll);
+	polls_free(d);
+	free(d);
+}
+
+static const struct source_ops diag_ops = {
+	.type = "diag",
+	.resume = diag_resume,
+	.matches_changed = diag_matches_changed,
+	.stop = diag_stop,
+	.free = diag_free,
+};
+
+static int copy_polls(struct diag *d, const struct diag_options *opt)
+{
+	d->polls = calloc(opt->n_polls + 1, sizeof(*d->polls));
+	d->learnt = calloc(opt->n_polls + 1, sizeof(*d->learnt));
+	if (!d->polls || !d->learnt)
+		return -ENOMEM;
+	for (; d->n_polls < opt->n_polls; d->n_polls++) {
+		const struct diag_poll *from = &opt->polls[d->n_polls];
+		struct diag_poll *to = &d->polls[d->n_polls];
+
+		*to = *from;
+		to->ids = calloc(from->n_ids + 1, sizeof(*to->ids));
+		if (!to->ids)
+			return -ENOMEM;
+		if (from->n_ids > 0)
+			memcpy(to->ids, from->ids, from->n_ids * sizeof(*to->ids));
+	}
+	return 0;
+}
+
+static void set_up_parts(struct diag *d, const struct source_env *env,
+			 const struct diag_options *opt)
+{
+	d->opt = *opt;
+	d->functional_fd = -1;
+	d->port = (struct can_port){
+		.source = &d->base,
+		.open = port_open,
+		.readable = port_readable,
+		.opened = port_opened,
+		.closed = port_closed,
+		.protocol = "CAN_ISOTP (module can-isotp)",
+		.ctx = d,
+	};
+	d->poll = (struct poll){.loop = env->loop, .ask = on_ask, .ctx = d};
+	d->session = (struct diag_session){
+		.loop = env->loop,
+		.p2_ns = opt->p2_ns,
+		.p2_star_ns = opt->p2_star_ns,
+		.ended = on_ended,
+		.stray = on_stray,
+		.failed = on_failed,
+		.ctx = d,
+		.fd = -1,
+	};
+}
+
+static int start(struct diag *d, const struct diag_options *opt, struct error *err)
+{
+	const struct source_env *env = d->base.env;
+	int r;
+
+	d->bus = source_bus(env->cat, opt->bus);
+	if (d->bus == FRAME_BUS_NONE) {
+		error_set(err, "bus '%s' is not in the catalog", opt->bus);
+		return -EINVAL;
+	}
+	if (opt->n_polls > DIAG_POLLS_MAX) {
+		error_set(err, "more than %d [poll NAME] sections", DIAG_POLLS_MAX);
+		return -EINVAL;
+	}
+	r = copy_polls(d, opt);
+	if (r == 0)
+		r = poll_init(&d->poll, DIAG_REQUESTS_MAX);
+	if (r == 0)
+		r = env->claim(env->ctx, d->bus, opt->socket.response, opt->socket.extended);
+	if (r < 0)
+		return r;
+	d->coverage = (struct coverage){
+		.cat = env->cat,
+		.message = coverage_message(env->cat, d->bus, opt->socket.response,
+					    opt->socket.extended),
+		.wants = env->wants,
+		.ctx = env->ctx,
+	};
+	if (d->coverage.message == CATALOG_NONE)
+		log_warn("diag_no_message",
+			 "source=%s id=0x%" PRIX32
+			 " what=no message of the catalog has the response identifier",
+			 d->base.name, opt->socket.response);
+	reschedule(d);
+	return can_port_start(&d->port, opt->interface, err);
+}
+
+int diag_new(struct source **ret, const struct source_env *env, const char *name,
+	     const struct diag_options *opt, struct error *err)
+{
+	struct diag *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return -ENOMEM;
+	set_up_parts(d, env, opt); /* before source_free may stop them */
+	r = source_init(&d->base, &diag_ops, env, name);
+	if (r == 0)
+		r = start(d, opt, err);
+	if (r < 0) {
+		source_free(&d->base);
+		return r;
+	}
+	*ret = &d->base;
+	return 0;
+}

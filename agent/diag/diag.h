@@ -1,0 +1,34 @@
+/* agent/diag/diag.h: a source that asks: one ECU over ISO-TP, polled by a schedule.
+ *
+ * What it answers goes to env->payload, a payload an identifier, so the catalog's message of the
+ * response identifier decodes it. That identifier is claimed: its raw frames are not put together a
+ * second time. Whatever goes wrong is said once a request and reason and counted (diag_*); the
+ * other sources go on. */
+#pragma once
+
+#include "agent/diag/isotp_socket.h"
+#include "agent/diag/schedule.h"
+#include "agent/source/source.h"
+
+enum { DIAG_POLLS_MAX = 16, DIAG_SILENT_AFTER = 3 };
+
+struct diag_options {
+	const char *interface;
+	const char *bus; /* the catalog's bus; must be in it */
+	struct isotp_socket_options socket;
+	bool has_functional; /* OBD requests go to all ECUs, by this identifier */
+	uint32_t functional;
+	int64_t p2_ns, p2_star_ns; /* ISO 14229-2 */
+	/* After DIAG_SILENT_AFTER requests in a row without any response, one request in this
+	 * time. */
+	int64_t silent_ns;
+	const struct diag_poll *polls;
+	size_t n_polls;
+	/* For tests: opens a message socket instead of CAN_ISOTP; NULL: CAN_ISOTP. */
+	int (*open)(bool functional);
+};
+
+/* Copies all of opt. Returns 0; -EINVAL with err: the bus is not in the catalog, no name for an
+ * interface, too many polls; -ENOMEM. It opens with the loop. */
+int diag_new(struct source **ret, const struct source_env *env, const char *name,
+	     const struct diag_options *opt, struct error *err) must_check;

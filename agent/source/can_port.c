@@ -67,7 +67,8 @@ static void on_retry(struct loop_timer *t)
 		return;
 	}
 	p->error = 0;
-	log_info("source_open", "source=%s interface=%s", p->source->name, p->interface);
+	log_info("source_open", "source=%s interface=%s%s%s", p->source->name, p->interface,
+		 *p->note ? " " : "", p->note);
 	if (p->opened)
 		p->opened(p);
 }

@@ -27,6 +27,8 @@ struct can_port {
 	/* For tests where there is no CAN; NULL: can_interface_find. */
 	int (*find)(const char *interface, struct can_interface *ret);
 	void *ctx;
+	/* The owner's in open, or empty: more key=value for the line that says that it is open. */
+	char note[96];
 
 	/* The port's own. */
 	char interface[IFNAMSIZ];

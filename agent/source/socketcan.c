@@ -1,33 +1,43 @@
 #include "agent/source/socketcan.h"
 
 #include "agent/health/limit.h"
-#include "agent/source/can_port.h"
+#include "agent/source/can_interface.h"
+#include "agent/source/can_stamp.h"
 #include "base/log.h"
 
-#include <linux/can.h>
-#include <linux/can/raw.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 enum {
 	FRAMES_A_READ = 32,
-	READS_A_TURN = 8, /* then the loop sees to the others */
-	SOCKET_BYTES = 1 << 20,
+	READS_A_TURN = 8,  /* then the loop sees to the others */
+	READS_AT_END = 64, /* what a lost socket still holds */
 	CONTROL_BYTES = 128,
-	FRAME_AGE_MAX_S = 60, /* none waits longer in the socket */
 };
 
 struct socketcan {
 	struct source base;
 	struct can_port port;
+	const struct socketcan_kernel *kernel;
 	uint16_t bus;
+	bool take_all, hardware;
+	struct can_filters filters; /* in force while the port is open */
+	struct can_stamp stamp;
+	struct bus_health health;
 	uint32_t overflow; /* the socket's drop counter when last seen */
-	struct limit dropped;
+	struct limit dropped, bad;
 	struct canfd_frame frames[FRAMES_A_READ];
 	struct iovec iov[FRAMES_A_READ];
 	struct mmsghdr msgs[FRAMES_A_READ];
 	uint8_t control[FRAMES_A_READ][CONTROL_BYTES] __attribute__((aligned(8)));
+};
+
+static const struct socketcan_kernel real_kernel = {
+	.open = can_socket_open,
+	.filter = can_socket_filter,
+	.find = can_interface_find,
+	.health = {.link = can_link_read, .traffic = can_traffic_read},
 };
 
 static struct socketcan *socketcan_of(struct source *s)
@@ -35,47 +45,110 @@ static struct socketcan *socketcan_of(struct source *s)
 	return (struct socketcan *)s;
 }
 
-static int set_options(int fd)
-{
-	const int one = 1, bytes = SOCKET_BYTES;
+/* ---- filters ---- */
 
-	if (setsockopt(fd, SOL_CAN_RAW, CAN_RAW_FD_FRAMES, &one, sizeof(one)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof(one)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &one, sizeof(one)) < 0)
-		return -errno;
-	/* Bounded by net.core.rmem_max; whatever it gives is fine. */
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-	return 0;
+static void make_filters(struct socketcan *c, struct can_filters *ret)
+{
+	const struct source_env *env = c->base.env;
+	struct frame_match *matches cleanup(free_ptr) = NULL;
+	size_t n;
+
+	can_filters_all(ret);
+	if (c->take_all || !env->matches)
+		return;
+	n = env->matches(env->ctx, c->bus, NULL, 0);
+	matches = calloc(n + 1, sizeof(*matches));
+	if (!matches) {
+		log_warn("filters_failed", "source=%s what=no memory: all of the bus is read",
+			 c->base.name);
+		return;
+	}
+	n = env->matches(env->ctx, c->bus, matches, n);
+	can_filters_from(ret, matches, n);
+	if (ret->all)
+		log_info("filters_many", "source=%s wanted=%zu max=%d what=all of the bus is read",
+			 c->base.name, n, CAN_FILTERS_MAX);
 }
+
+static const char *filters_text(const struct can_filters *f, char *out, size_t size)
+{
+	if (f->all)
+		return "none";
+	(void)snprintf(out, size, "%zu", f->n);
+	return out;
+}
+
+static void matches_changed(struct source *s)
+{
+	struct socketcan *c = socketcan_of(s);
+	struct can_filters now;
+	char text[24];
+	int r;
+
+	if (!can_port_is_open(&c->port))
+		return;
+	make_filters(c, &now);
+	if (now.n == c->filters.n && now.all == c->filters.all &&
+	    memcmp(now.filters, c->filters.filters, now.n * sizeof(now.filters[0])) == 0)
+		return;
+	r = c->kernel->filter(c->port.io.fd, &now);
+	if (r < 0) {
+		can_port_fail(&c->port, -r); /* opens again with the new ones */
+		return;
+	}
+	c->filters = now;
+	log_info("filters_changed", "source=%s interface=%s filters=%s", c->base.name,
+		 c->port.interface, filters_text(&now, text, sizeof(text)));
+}
+
+/* ---- opening, losing ---- */
 
 static int open_socket(struct can_port *p, int ifindex)
 {
-	struct sockaddr_can addr = {.can_family = AF_CAN, .can_ifindex = ifindex};
 	struct socketcan *c = p->ctx;
-	int fd = socket(PF_CAN, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, CAN_RAW);
-	int r;
+	enum can_times times = CAN_TIMES_KERNEL;
+	char text[24];
+	int fd;
 
+	make_filters(c, &c->filters);
+	fd = c->kernel->open(ifindex, p->interface, &c->filters, c->hardware, &times);
 	if (fd < 0)
-		return -errno;
-	r = set_options(fd);
-	if (r == 0 && bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
-		r = -errno;
-	if (r < 0) {
-		(void)close(fd);
-		return r;
-	}
+		return fd;
 	c->overflow = 0;
+	c->stamp = (struct can_stamp){0};
+	(void)snprintf(p->note, sizeof(p->note), "times=%s filters=%s", can_times_name(times),
+		       filters_text(&c->filters, text, sizeof(text)));
 	return fd;
 }
 
+static void on_opened(struct can_port *p)
+{
+	struct socketcan *c = p->ctx;
+
+	bus_health_up(&c->health);
+}
+
+/* The interface may be back already: one look before the wait. */
+static void lose(struct socketcan *c, int error)
+{
+	can_port_fail(&c->port, error);
+	if (error != ENETDOWN && error != ENODEV && error != ENXIO)
+		return;
+	bus_health_down(&c->health, error);
+	can_port_retry(&c->port);
+}
+
+/* ---- frames ---- */
+
 int socketcan_convert(const struct canfd_frame *in, size_t size, struct frame *ret)
 {
-	struct frame f = {0};
-	size_t max = size == CAN_MTU ? CAN_MAX_DLEN : CANFD_MAX_DLEN;
+	bool fd = size == CANFD_MTU;
+	struct frame f = {.len = in->len};
 
-	if (size != CAN_MTU && size != CANFD_MTU)
-		return -EINVAL;
-	f.len = in->len > max ? (uint8_t)max : in->len;
+	if (size != CAN_MTU && !fd)
+		return -EBADMSG;
+	if (in->len > (fd ? CANFD_MAX_DLEN : CAN_MAX_DLEN) || (fd && (in->can_id & CAN_RTR_FLAG)))
+		return -EBADMSG;
 	f.id = in->can_id & (in->can_id & CAN_EFF_FLAG ? CAN_EFF_MASK : CAN_SFF_MASK);
 	if (in->can_id & CAN_EFF_FLAG)
 		f.flags |= FRAME_EXTENDED;
@@ -83,72 +156,106 @@ int socketcan_convert(const struct canfd_frame *in, size_t size, struct frame *r
 		f.flags |= FRAME_REMOTE;
 	if (in->can_id & CAN_ERR_FLAG)
 		f.flags |= FRAME_ERROR;
-	if (size == CANFD_MTU)
+	if (fd) {
 		f.flags |= FRAME_FD;
+		f.flags |= in->flags & CANFD_BRS ? FRAME_BRS : 0;
+		f.flags |= in->flags & CANFD_ESI ? FRAME_ESI : 0;
+	}
 	memcpy(f.data, in->data, f.len);
 	*ret = f;
 	return 0;
 }
 
-/* The kernel's receive time is wall time; what matters is how long ago that was. Where that makes
- * no sense the wall clock was set while the frame waited, and now is the best guess. */
-int64_t socketcan_time(const struct timespec *stamp, const struct clock_pair *now)
+static int64_t ns_of(const struct timespec *ts)
 {
-	int64_t wall = (int64_t)stamp->tv_sec * NS_PER_S + stamp->tv_nsec;
-	int64_t age = now->wall_ns - wall;
-
-	if (age < 0 || age > FRAME_AGE_MAX_S * NS_PER_S)
-		age = 0;
-	return now->mono_ns - age;
+	return (int64_t)ts->tv_sec * NS_PER_S + ts->tv_nsec;
 }
 
-static void read_control(struct socketcan *c, struct msghdr *m, const struct clock_pair *now,
-			 struct frame *f)
+/* The counter is the socket's, of 32 bits that wrap; it comes only with a frame that got in. */
+static void read_overflow(struct socketcan *c, uint32_t total)
 {
+	struct counters *n = c->base.env->counters;
+	uint32_t lost = total - c->overflow;
+
+	c->overflow = total;
+	c->health.frames_lost += lost;
+	counter_add(&n->frames_dropped_socket, lost);
+	counter_add(&n->frames_dropped, lost);
+}
+
+static void read_control(struct socketcan *c, struct msghdr *m, struct can_stamps *ret)
+{
+	struct timespec ts[3]; /* software, unused, raw hardware (struct scm_timestamping) */
+	uint32_t total;
+
 	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
 		if (h->cmsg_level != SOL_SOCKET)
 			continue;
-		if (h->cmsg_type == SO_TIMESTAMPNS) {
-			struct timespec ts;
-
-			memcpy(&ts, CMSG_DATA(h), sizeof(ts));
-			f->t_ns = socketcan_time(&ts, now);
-		} else if (h->cmsg_type == SO_RXQ_OVFL) {
-			struct counters *n = c->base.env->counters;
-			uint32_t total, lost;
-
+		if (h->cmsg_type == SO_TIMESTAMPNS && h->cmsg_len >= CMSG_LEN(sizeof(ts[0]))) {
+			memcpy(ts, CMSG_DATA(h), sizeof(ts[0]));
+			ret->wall_ns = ns_of(&ts[0]);
+		} else if (h->cmsg_type == SO_TIMESTAMPING && h->cmsg_len >= CMSG_LEN(sizeof(ts))) {
+			memcpy(ts, CMSG_DATA(h), sizeof(ts));
+			ret->wall_ns = ns_of(&ts[0]);
+			ret->hardware_ns = ns_of(&ts[2]);
+		} else if (h->cmsg_type == SO_RXQ_OVFL && h->cmsg_len >= CMSG_LEN(sizeof(total))) {
 			memcpy(&total, CMSG_DATA(h), sizeof(total));
-			lost = total - c->overflow;
-			c->overflow = total;
-			counter_add(&n->frames_dropped_socket, lost);
-			counter_add(&n->frames_dropped, lost);
+			read_overflow(c, total);
 		}
 	}
 }
 
-static void take(struct socketcan *c, size_t i, const struct clock_pair *now)
+static void refuse(struct socketcan *c, const struct canfd_frame *in, unsigned size)
+{
+	c->health.frames_bad++;
+	counter_add(&c->base.env->counters->frames_bad, 1);
+	if (limit_pass(&c->bad, "frame_bad", loop_now(c->base.env->loop)))
+		log_warn("frame_bad", "source=%s interface=%s id=%x len=%u bytes=%u", c->base.name,
+			 c->port.interface, in->can_id, in->len, size);
+}
+
+static void hand_over(struct socketcan *c, const struct frame *f)
 {
 	const struct source_env *env = c->base.env;
+
+	c->health.frames++;
+	if (f->flags & FRAME_EXTENDED)
+		c->health.frames_extended++;
+	if (env->frame(env->ctx, f) != SOURCE_BUSY)
+		return;
+	counter_add(&env->counters->frames_dropped_busy, 1);
+	counter_add(&env->counters->frames_dropped, 1);
+	if (limit_pass(&c->dropped, "frames_dropped", loop_now(env->loop)))
+		log_warn("frames_dropped", "source=%s interface=%s what=no free batch",
+			 c->base.name, c->port.interface);
+}
+
+static void take(struct socketcan *c, size_t i, const struct clock_pair *now)
+{
+	struct mmsghdr *m = &c->msgs[i];
+	struct can_stamps stamps = {0};
 	struct frame f;
 
-	if (socketcan_convert(&c->frames[i], c->msgs[i].msg_len, &f) < 0)
+	read_control(c, &m->msg_hdr, &stamps);
+	if ((m->msg_hdr.msg_flags & MSG_TRUNC) ||
+	    socketcan_convert(&c->frames[i], m->msg_len, &f) < 0) {
+		refuse(c, &c->frames[i], m->msg_len);
 		return;
-	f.bus = c->bus;
-	f.t_ns = now->mono_ns;
-	read_control(c, &c->msgs[i].msg_hdr, now, &f);
-	if (env->frame(env->ctx, &f) == SOURCE_BUSY) {
-		counter_add(&env->counters->frames_dropped_busy, 1);
-		counter_add(&env->counters->frames_dropped, 1);
-		if (limit_pass(&c->dropped, "frames_dropped", loop_now(env->loop)))
-			log_warn("frames_dropped", "source=%s interface=%s what=no free batch",
-				 c->base.name, c->port.interface);
 	}
+	if (f.flags & FRAME_ERROR) {
+		bus_health_error(&c->health, c->frames[i].can_id, f.data, f.len);
+		return;
+	}
+	f.bus = c->bus;
+	f.t_ns = can_stamp_mono(&c->stamp, &stamps, now);
+	hand_over(c, &f);
 }
 
 static void prepare_read(struct socketcan *c)
 {
 	for (size_t i = 0; i < FRAMES_A_READ; i++) {
 		c->iov[i] = (struct iovec){&c->frames[i], sizeof(c->frames[i])};
+		c->msgs[i].msg_len = 0;
 		c->msgs[i].msg_hdr = (struct msghdr){
 			.msg_iov = &c->iov[i],
 			.msg_iovlen = 1,
@@ -158,32 +265,46 @@ static void prepare_read(struct socketcan *c)
 	}
 }
 
+/* Returns how many frames there were, or -errno. */
+static int read_frames(struct socketcan *c)
+{
+	struct clock_pair now;
+	int n;
+
+	prepare_read(c);
+	n = recvmmsg(c->port.io.fd, c->msgs, FRAMES_A_READ, MSG_DONTWAIT, NULL);
+	if (n < 0)
+		return -errno;
+	now = clock_pair_read(c->base.env->tb, 1); /* after, so that no frame is newer */
+	for (int i = 0; i < n; i++)
+		take(c, (size_t)i, &now);
+	return n;
+}
+
+/* An error of the socket comes before the frames that it still holds: they are read first. */
 static void on_readable(struct can_port *p, uint32_t events)
 {
 	struct socketcan *c = p->ctx;
+	int error = 0;
 
 	(void)events;
-	for (int k = 0; k < READS_A_TURN; k++) {
-		struct clock_pair now;
-		int n;
+	for (int k = 0; k < (error ? READS_AT_END : READS_A_TURN); k++) {
+		int n = read_frames(c);
 
-		prepare_read(c);
-		n = recvmmsg(p->io.fd, c->msgs, FRAMES_A_READ, MSG_DONTWAIT, NULL);
-		if (n < 0) {
-			if (errno != EAGAIN && errno != EINTR)
-				can_port_fail(p, errno);
-			return;
-		}
-		now = clock_pair_read(c->base.env->tb, 1); /* after, so that no frame is newer */
-		for (int i = 0; i < n; i++)
-			take(c, (size_t)i, &now);
-		if (n < FRAMES_A_READ)
-			return;
+		if (n < 0 && n != -EAGAIN && n != -EINTR && error == 0)
+			error = -n;
+		else if (n < FRAMES_A_READ && n != -EINTR)
+			break;
 	}
+	if (error)
+		lose(c, error);
 }
+
+/* ---- the source ---- */
 
 static void socketcan_stop(struct source *s)
 {
+	bus_health_stop(&socketcan_of(s)->health);
 	can_port_stop(&socketcan_of(s)->port);
 }
 
@@ -194,25 +315,41 @@ static void socketcan_free(struct source *s)
 
 static const struct source_ops socketcan_ops = {
 	.type = "socketcan",
+	.matches_changed = matches_changed,
 	.stop = socketcan_stop,
 	.free = socketcan_free,
 };
 
 static int start(struct socketcan *c, const struct socketcan_options *opt, struct error *err)
 {
-	c->port = (struct can_port){
-		.source = &c->base,
-		.open = open_socket,
-		.readable = on_readable,
-		.protocol = "CAN_RAW",
-		.ctx = c,
-	};
+	int r;
+
+	c->kernel = opt->kernel ? opt->kernel : &real_kernel;
+	c->take_all = opt->take_all;
+	c->hardware = !opt->kernel_times;
 	c->bus = source_bus(c->base.env->cat, opt->bus);
 	if (c->bus == FRAME_BUS_NONE) {
 		error_set(err, "bus '%s' is not in the catalog", opt->bus);
 		return -EINVAL;
 	}
-	return can_port_start(&c->port, opt->interface, err);
+	c->port = (struct can_port){
+		.source = &c->base,
+		.open = open_socket,
+		.readable = on_readable,
+		.opened = on_opened,
+		.find = c->kernel->find,
+		.protocol = "CAN_RAW",
+		.ctx = c,
+	};
+	c->health = (struct bus_health){
+		.source = &c->base,
+		.port = &c->port,
+		.reads = c->kernel->health,
+		.bus = c->bus,
+		.period_ns = opt->status_period_ns ? opt->status_period_ns : NS_PER_S,
+	};
+	r = can_port_start(&c->port, opt->interface, err);
+	return r < 0 ? r : bus_health_start(&c->health); /* its timer is due after the port's */
 }
 
 int socketcan_new(struct source **ret, const struct source_env *env, const char *name,

@@ -8,11 +8,9 @@
 
 #include <check.h>
 #include <fcntl.h>
-#include <linux/can.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -388,50 +386,6 @@ START_TEST(speeds)
 }
 END_TEST
 
-START_TEST(can_frames)
-{
-	struct canfd_frame in = {.can_id = 0x123, .len = 3, .data = {1, 2, 3}};
-	struct frame f;
-
-	ck_assert_int_eq(socketcan_convert(&in, CAN_MTU, &f), 0);
-	ck_assert_uint_eq(f.id, 0x123);
-	ck_assert_uint_eq(f.len, 3);
-	ck_assert_uint_eq(f.flags, 0);
-	ck_assert_mem_eq(f.data, in.data, 3);
-	in.can_id = 0x18FEF100 | CAN_EFF_FLAG | CAN_RTR_FLAG;
-	in.len = 200; /* more than a classic frame has */
-	ck_assert_int_eq(socketcan_convert(&in, CAN_MTU, &f), 0);
-	ck_assert_uint_eq(f.id, 0x18FEF100);
-	ck_assert_uint_eq(f.flags, FRAME_EXTENDED | FRAME_REMOTE);
-	ck_assert_uint_eq(f.len, 8);
-	ck_assert_int_eq(socketcan_convert(&in, CANFD_MTU, &f), 0);
-	ck_assert_uint_eq(f.len, 64);
-	ck_assert(f.flags & FRAME_FD);
-	ck_assert_int_eq(socketcan_convert(&in, 5, &f), -EINVAL);
-}
-END_TEST
-
-static int64_t can_time(int64_t wall_ns)
-{
-	struct clock_pair at = {.wall_ns = 1700000000 * NS_PER_S, .mono_ns = 500 * NS_PER_S};
-	struct timespec ts = {.tv_sec = wall_ns / NS_PER_S, .tv_nsec = wall_ns % NS_PER_S};
-
-	return socketcan_time(&ts, &at);
-}
-
-/* The kernel stamps with wall time, and the wall clock may be set while a frame waits. */
-START_TEST(can_times)
-{
-	int64_t wall = 1700000000 * NS_PER_S, mono = 500 * NS_PER_S;
-
-	ck_assert_int_eq(can_time(wall - 5), mono - 5);
-	ck_assert_int_eq(can_time(wall - 2 * NS_PER_S), mono - 2 * NS_PER_S);
-	ck_assert_int_eq(can_time(wall - 86400 * NS_PER_S), mono); /* set forward */
-	ck_assert_int_eq(can_time(0), mono);			   /* from 1970 on */
-	ck_assert_int_eq(can_time(wall + 3600 * NS_PER_S), mono);  /* set back */
-}
-END_TEST
-
 /* Whatever this machine lacks, the interface or all of CAN: counted, tried again, never ended. */
 START_TEST(can_interface_that_is_not_there)
 {
@@ -478,8 +432,6 @@ int main(void)
 	tcase_add_test(tc, folder_is_no_log);
 	tcase_add_test(tc, gzip_on_a_slow_standard_input);
 	tcase_add_test(tc, speeds);
-	tcase_add_test(tc, can_times);
-	tcase_add_test(tc, can_frames);
 	tcase_add_test(tc, can_interface_that_is_not_there);
 	failed = suite_run("replay", &tc, 1);
 	(void)unlink(path);

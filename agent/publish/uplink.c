@@ -199,6 +199,7 @@ int uplink_start(struct uplink *u)
 
 	if (r != 0)
 		return -r;
+	(void)pthread_setname_np(u->thread, "towline-back"); /* for top -H, and gdb */
 	u->running = true;
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include "agent/source/can_link_plan.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct link {
@@ -55,11 +56,15 @@ static const char *restarted_by(const struct link *k, const struct can_link_stat
 
 static void say_set(const struct link *k, const struct can_link_state *now, bool kept)
 {
+	const struct can_bittiming *bt = &now->bittiming, *dbt = &now->data_bittiming;
+	char data[64] = "";
+
+	if (now->ctrlmode & CAN_CTRLMODE_FD)
+		(void)snprintf(data, sizeof(data), " dbitrate=%u dsample_point=0.%03u",
+			       dbt->bitrate, dbt->sample_point);
 	log_info(kept ? "link_kept" : "link_set",
-		 "interface=%s bitrate=%u sample_point=0.%03u dbitrate=%u dsample_point=0.%03u "
-		 "restart_ms=%u restart_by=%s",
-		 k->want.interface, now->bittiming.bitrate, now->bittiming.sample_point,
-		 now->data_bittiming.bitrate, now->data_bittiming.sample_point, k->want.restart_ms,
+		 "interface=%s bitrate=%u sample_point=0.%03u%s restart_ms=%u restart_by=%s",
+		 k->want.interface, bt->bitrate, bt->sample_point, data, k->want.restart_ms,
 		 restarted_by(k, now));
 }
 

@@ -38,7 +38,7 @@ static size_t assign_channels(struct decoder *d, const uint8_t *wanted)
 		const struct catalog_message *m = &d->cat->messages[i];
 
 		d->channels[i] = CATALOG_NONE;
-		if (m->bytes > CLASSIC_MAX && !m->j1939 && is_wanted(m, wanted)) {
+		if (m->bytes > CLASSIC_MAX && !m->j1939 && !m->status && is_wanted(m, wanted)) {
 			d->channels[i] = (uint32_t)n++;
 			d->special[i] |= SPECIAL_ISOTP;
 		}

@@ -1,5 +1,5 @@
 /* towline catalog: compiles DBC files to a catalog, and shows what one holds. */
-#include "proto/catalog.h"
+#include "proto/bus_status.h"
 #include "tools/cli/catalog_push.h"
 #include "tools/cli/options.h"
 #include "tools/cli/term.h"
@@ -20,6 +20,7 @@ struct build_options {
 	const char *spec_texts[SPECS_MAX];
 	struct option_list specs;
 	const char *output;
+	bool bus_status;
 	bool strict;
 	bool quiet;
 };
@@ -29,6 +30,7 @@ static int build_options(struct build_options *o, int argc, char **argv)
 	const struct cli_option table[] = {
 		{.name = "dbc", .kind = OPTION_LIST, .to = &o->specs, .what = "DBC files"},
 		{.name = "output", .letter = 'o', .kind = OPTION_TEXT, .to = &o->output},
+		{.name = "bus-status", .kind = OPTION_FLAG, .to = &o->bus_status},
 		{.name = "strict", .kind = OPTION_FLAG, .to = &o->strict},
 		{.name = "quiet", .letter = 'q', .kind = OPTION_FLAG, .to = &o->quiet},
 	};
@@ -85,6 +87,28 @@ static void id_text(const struct catalog *cat, char id[static ID_HEX], char sha[
 	hex_encode(cat->sha256, sizeof(cat->sha256), sha);
 }
 
+/* A message of the file that has the name keeps it: that is said, for rules name messages. */
+static int add_bus_status(struct catalog **cat, bool quiet, struct error *err)
+{
+	struct catalog *with;
+	int r = bus_status_add(&with, *cat, err);
+
+	if (r < 0)
+		return r;
+	catalog_free(*cat);
+	*cat = with;
+	for (size_t i = 0; i < with->n_messages && !quiet; i++) {
+		const struct catalog_message *m = &with->messages[i];
+
+		if (m->status && strcmp(m->name, BUS_STATUS_NAME) != 0)
+			fprintf(stderr,
+				"warning: bus %s has a message %s already: its status is named "
+				"%s\n",
+				with->buses[m->bus], BUS_STATUS_NAME, m->name);
+	}
+	return 0;
+}
+
 static int build(int argc, char **argv)
 {
 	struct build_options o = {0};
@@ -100,8 +124,12 @@ static int build(int argc, char **argv)
 			     &err);
 	if (r == -EINVAL)
 		return cli_usage(&cmd_catalog, "%s", err.text);
-	if (r < 0)
+	if (r == 0 && o.bus_status)
+		r = add_bus_status(&cat, o.quiet, &err);
+	if (r < 0) {
+		catalog_free(cat);
 		return cli_fail(EXIT_FAILED, "catalog: %s", err.text);
+	}
 	if (o.strict && counts.errors > 0) {
 		catalog_free(cat);
 		return cli_fail(EXIT_FAILED, "catalog: %zu errors, nothing written (--strict)",
@@ -133,7 +161,8 @@ static const char *kind_name(enum signal_kind kind)
 	return names[kind];
 }
 
-/* As in DBC: "0CF00400" with 8 digits for 29 bits, "1A0" for 11; J1939 matches its PGN alone. */
+/* As in DBC: "0CF00400" with 8 digits for 29 bits, "1A0" for 11; J1939 matches its PGN alone. What
+ * the agent tells of the bus has none. */
 static void message_id(const struct catalog_message *m, char out[static ID_TEXT_MAX])
 {
 	snprintf(out, ID_TEXT_MAX, m->extended ? "%08" PRIX32 : "%03" PRIX32, m->id);
@@ -171,7 +200,7 @@ static void signal_row(struct table *t, const struct catalog *cat, const struct 
 
 	message_id(m, id);
 	table_cell(t, cat->buses[m->bus]);
-	table_cellf(t, "%s%s", id, m->j1939 ? " pgn" : "");
+	table_cellf(t, "%s%s", m->status ? "agent" : id, m->j1939 ? " pgn" : "");
 	table_cell(t, m->name);
 	table_cell(t, s->name);
 	table_cellf(t, "%u|%u@%c%c", s->start_bit, s->bits, s->big_endian ? '0' : '1',
@@ -269,9 +298,10 @@ static json_t *signal_json(const struct catalog *cat, const struct catalog_signa
 
 static json_t *message_json(const struct catalog *cat, const struct catalog_message *m)
 {
-	json_t *o = json_pack("{s:s, s:s, s:I, s:b, s:b, s:i, s:s}", "bus", cat->buses[m->bus],
+	json_t *o = json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:i, s:s}", "bus", cat->buses[m->bus],
 			      "name", m->name, "id", (json_int_t)m->id, "extended", m->extended,
-			      "j1939", m->j1939, "bytes", m->bytes, "comment", m->comment);
+			      "j1939", m->j1939, "status", m->status, "bytes", m->bytes, "comment",
+			      m->comment);
 	json_t *signals = json_array();
 
 	for (uint32_t i = 0; i < m->n_signals; i++)
@@ -359,6 +389,9 @@ const struct cli_command cmd_catalog = {
 		"       file holds that had to be skipped or repaired is on stderr with its line.\n"
 		"         --dbc BUS=FILE    the DBC of a bus; several files of one bus merge\n"
 		"         -o, --output FILE where to write; replaced only when all went well\n"
+		"         --bus-status      add to each bus a message BusStatus, by which the "
+		"agent\n"
+		"                           tells its state, errors, losses, bit rate and load\n"
 		"         --strict          write nothing when anything had to be skipped\n"
 		"         -q, --quiet       say nothing of what was skipped or repaired\n"
 		"show   prints id, SHA-256, counts and every signal of a catalog.\n"

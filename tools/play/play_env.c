@@ -1,6 +1,7 @@
 #include "tools/play/play_env.h"
 
 #include "agent/source/can_interface.h"
+#include "agent/source/can_link.h"
 #include "base/timebase.h"
 
 #include <linux/can.h>
@@ -83,15 +84,40 @@ static int open_socket(const char *interface, bool *ret_takes_fd)
 	return fd;
 }
 
+/* A controller that is bus-off, or that only listens, takes frames and sends none. */
+static int check_controller(const char *interface, struct error *err)
+{
+	struct can_link_state state;
+
+	if (can_link_read(interface, &state) < 0) /* not that it must be told */
+		return 0;
+	if (state.can_state == CAN_STATE_BUS_OFF) {
+		error_set(err, "interface %s: the controller is bus-off", interface);
+		return -ENOTCONN;
+	}
+	if (state.ctrlmode & CAN_CTRLMODE_LISTENONLY) {
+		error_set(err, "interface %s: only listens (listen-only on)", interface);
+		return -EROFS;
+	}
+	return 0;
+}
+
 static int system_open(void *ctx, const char *interface, bool *ret_takes_fd, struct error *err)
 {
-	int fd = open_socket(interface, ret_takes_fd);
+	int fd = open_socket(interface, ret_takes_fd), r;
 	char why[96];
 
 	(void)ctx;
-	if (fd < 0)
+	if (fd < 0) {
 		error_set(err, "interface %s: %s", interface,
 			  can_interface_explain(-fd, interface, "CAN_RAW", why, sizeof(why)));
+		return fd;
+	}
+	r = check_controller(interface, err);
+	if (r < 0) {
+		(void)close(fd);
+		return r;
+	}
 	return fd;
 }
 

@@ -88,6 +88,29 @@ def fails(done, code, *texts):
     (("decode", "--dbc", "car.dbc", "a.log"), "'car.dbc' is not BUS=FILE"),
     (("decode", *["--dbc", "can0=x"] * 65, "a.log"), "more than 64 --dbc"),
     (("decode", "--catalog"), "--catalog"),
+    (("can",), "play?"),
+    (("can", "fly"), "'fly' is none of play"),
+    (("can", "play"), "expected one LOG, got 0"),
+    (("can", "play", "a.log", "b.log"), "expected one LOG, got 2"),
+    (("can", "play", "--frobnicate", "a.log"), "unknown option '--frobnicate'"),
+    (("can", "play", "--map", "can0", "a.log"), "--map 'can0': not BUS=INTERFACE"),
+    (("can", "play", "--map", "=can0", "a.log"), "--map '=can0': not BUS=INTERFACE"),
+    (("can", "play", "--map", "can0=", "a.log"), "--map 'can0=': not BUS=INTERFACE"),
+    (("can", "play", "--map", "b" * 16 + "=can0", "a.log"), "a bus has at most 15 bytes"),
+    (("can", "play", "--map", "can0=" + "i" * 16, "a.log"),
+     "an interface has at most 15 bytes"),
+    (("can", "play", "--map", "a=can0", "--map", "a=can1", "a.log"),
+     "--map 'a=can1': bus a is mapped already"),
+    (("can", "play", *[x for i in range(17) for x in ("--map", f"b{i}=can0")], "a.log"),
+     "more than 16 --map"),
+    (("can", "play", "--speed", "fast", "a.log"),
+     "--speed 'fast': not max or a number from 0.001 to 100000"),
+    (("can", "play", "--speed", "0", "a.log"), "--speed '0': not max"),
+    (("can", "play", "--from", "soon", "a.log"), "--from 'soon': not a number of seconds"),
+    (("can", "play", "--from", "-1", "a.log"), "--from '-1': not a number of seconds"),
+    (("can", "play", "--max-gap", "inf", "a.log"), "--max-gap 'inf': not a number of seconds"),
+    (("can", "play", "--from", "3", "--to", "2.5", "a.log"), "--to is before --from"),
+    (("can", "play", "--count", "0", "a.log"), "--count 0: not a number from 1 to 2147483647"),
     (("vehicle",), "add, list, show, remove, add-device"),
     (("vehicle", "fly"), "'fly' with 0 argument(s)"),
     (("vehicle", "show"), "'show' with 0 argument(s)"),
@@ -113,7 +136,8 @@ def test_wrong_usage(towline, args, said):
     assert "\x1b" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["vehicle", "state", "history", "tail", "decode", "catalog"])
+@pytest.mark.parametrize("command", ["vehicle", "state", "history", "tail", "decode", "catalog",
+                                     "can"])
 def test_help_of_each_command(towline, command):
     assert command in towline("--help").stdout
     done = towline(command, "--help")
@@ -239,6 +263,52 @@ def test_decode_names_the_file_that_is_missing(towline, car, tmp_path):
     fails(towline("decode", "--catalog", car, "none.log"), 1, "none.log")
     fails(towline("decode", "--catalog", car, tmp_path), 1, str(tmp_path))
     fails(towline("decode", "--catalog", car, "-o", "none/out", "a.log"), 1, "none/out")
+
+
+# ---- can play ----
+
+NO_CAN = "this kernel has no SocketCAN with CAN_RAW"
+
+
+def test_play_names_what_is_missing(towline, tmp_path):
+    (tmp_path / "a.log").write_text("rubbish\n(1.0) nocan9 100#0FA0\n")
+    fails(towline("can", "play", "none.log"), 1, "none.log: No such file or directory")
+    fails(towline("can", "play", tmp_path), 1, f"{tmp_path}: Is a directory")
+    fails(towline("can", "play", "--loop", "-", stdin=subprocess.DEVNULL), 1,
+          "stdin: not a regular file, so it cannot loop")
+    done = towline("can", "play", "a.log")
+    fails(done, 1, "a.log:2: interface nocan9: ")
+    assert NO_CAN in done.stderr or "there is no such interface" in done.stderr
+    done = towline("can", "play", "--map", "can0=lo", "a.log")
+    fails(done, 1, "interface lo: ")
+    assert NO_CAN in done.stderr or "the interface is not CAN" in done.stderr
+
+
+def test_play_of_nothing(towline, tmp_path):
+    (tmp_path / "a.log").write_text("rubbish\n" * 30)
+    done = towline("can", "play", "a.log")
+    assert done.returncode == 0
+    assert done.stdout == "a.log: 0 frames in 0.000 s; skipped 30 bad lines\n"
+    lines = done.stderr.splitlines()
+    assert len(lines) == 21
+    assert lines[19] == "towline: can play: a.log:20: column 1: expected '(' and a time"
+    assert lines[20] == "towline: can play: further bad lines are not shown"
+    done = towline("can", "play", "-q", "a.log")
+    assert done.returncode == 0 and done.stderr == ""
+
+
+@pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGTERM])
+def test_play_is_ended_while_it_waits(bin_dir, signo):
+    p = subprocess.Popen([bin_dir / "towline", "can", "play", "-"], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p.stdin.write("rubbish\n")
+    p.stdin.flush()
+    assert p.stderr.readline() == "towline: can play: stdin:1: column 1: expected '(' and a time\n"
+    p.send_signal(signo)
+    assert p.wait(30) == 0
+    assert p.stdout.read() == "stdin: ended at line 1, 0 frames in 0.000 s; skipped 1 bad lines\n"
+    for stream in p.stdin, p.stdout, p.stderr:
+        stream.close()
 
 
 # ---- output that does not get out ----

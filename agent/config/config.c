@@ -14,7 +14,7 @@ enum {
 	MQTT_RECEIVE_MAX = 64,
 };
 
-enum source_type { SOURCE_REPLAY, SOURCE_SOCKETCAN };
+enum source_type { SOURCE_REPLAY, SOURCE_SOCKETCAN, SOURCE_DIAG };
 enum { TIMESTAMPS_LOG = 1 };
 
 int config_fail(struct error *err, const struct conf *c, const char *path, const char *section,
@@ -52,7 +52,9 @@ static int check_source(const struct conf *c, const char *path, const char *labe
 		return check_replay(c, path, label, err);
 	if (!*conf_string(c, "source", label, "interface"))
 		return config_fail(err, c, path, "source", label, "interface",
-				   "socketcan needs one");
+				   "this type needs one");
+	if (conf_enum(c, "source", label, "type") == SOURCE_DIAG)
+		return config_check_diag(c, path, label, err);
 	return 0;
 }
 
@@ -68,6 +70,8 @@ static int check(const struct conf *c, const char *path, struct error *err)
 				"above backoff_max_ms");
 	for (size_t i = 0; r == 0 && conf_label(c, "source", i); i++)
 		r = check_source(c, path, conf_label(c, "source", i), err);
+	if (r == 0)
+		r = config_check_polls(c, path, err);
 	if (r == 0)
 		r = config_check_can(c, path, err);
 	if (r == 0 && conf_label(c, "source", CONFIG_SOURCES_MAX)) {
@@ -214,7 +218,7 @@ static int make_replay(struct source **ret, const struct conf *c, const char *la
 	return r < 0 ? r : replay_new(ret, env, label, &opt, err);
 }
 
-static const char *bus_of(const struct conf *c, const char *label)
+const char *config_bus(const struct conf *c, const char *label)
 {
 	const char *bus = conf_string(c, "source", label, "bus");
 
@@ -229,8 +233,8 @@ int config_check_buses(const struct conf *c, const char *path, const struct cata
 	for (size_t i = 0; (label = conf_label(c, "source", i)) != NULL; i++) {
 		const char *key = *conf_string(c, "source", label, "bus") ? "bus" : "interface";
 
-		if (conf_enum(c, "source", label, "type") == SOURCE_SOCKETCAN &&
-		    source_bus(cat, bus_of(c, label)) == FRAME_BUS_NONE)
+		if (conf_enum(c, "source", label, "type") != SOURCE_REPLAY &&
+		    source_bus(cat, config_bus(c, label)) == FRAME_BUS_NONE)
 			return config_fail(err, c, path, "source", label, key,
 					   "no bus of the catalog");
 	}
@@ -242,7 +246,7 @@ static int make_socketcan(struct source **ret, const struct conf *c, const char 
 {
 	struct socketcan_options opt = {
 		.interface = conf_string(c, "source", label, "interface"),
-		.bus = bus_of(c, label),
+		.bus = config_bus(c, label),
 		.take_all = !conf_bool(c, "source", label, "filter"),
 		.kernel_times = !conf_bool(c, "source", label, "hardware_times"),
 		.status_period_ns = conf_int(c, "source", label, "status_period_ms") * NS_PER_MS,
@@ -254,14 +258,20 @@ static int make_socketcan(struct source **ret, const struct conf *c, const char 
 int config_source(struct source **ret, const struct conf *c, const char *path, const char *label,
 		  const struct source_env *env, struct error *err)
 {
-	bool replay = conf_enum(c, "source", label, "type") == SOURCE_REPLAY;
+	static int (*const make[])(struct source * *ret, const struct conf *c, const char *label,
+				   const struct source_env *env, struct error *err) = {
+		[SOURCE_REPLAY] = make_replay,
+		[SOURCE_SOCKETCAN] = make_socketcan,
+		[SOURCE_DIAG] = config_make_diag,
+	};
+	int type = conf_enum(c, "source", label, "type");
 	struct error why = {"out of memory"};
-	int r = replay ? make_replay(ret, c, label, env, &why)
-		       : make_socketcan(ret, c, label, env, &why);
+	int r = make[type](ret, c, label, env, &why);
 
 	if (r < 0)
-		error_set(err, "%s:%d: [source %s] %s", path,
-			  conf_line(c, "source", label, replay ? "path" : "interface"), label,
-			  why.text);
+		error_set(
+			err, "%s:%d: [source %s] %s", path,
+			conf_line(c, "source", label, type == SOURCE_REPLAY ? "path" : "interface"),
+			label, why.text);
 	return r;
 }

@@ -20,7 +20,7 @@ int config_load(struct conf **ret, const char *path, struct error *err) must_che
 int config_collect(struct collect **ret, const struct conf *c, const char *path,
 		   const struct catalog *cat, struct error *err) must_check;
 
-/* That the catalog has the bus of each socketcan source. Errors name path:line. */
+/* That the catalog has the bus of each source with an interface. Errors name path:line. */
 int config_check_buses(const struct conf *c, const char *path, const struct catalog *cat,
 		       struct error *err) must_check;
 
@@ -31,6 +31,17 @@ int config_check_can(const struct conf *c, const char *path, struct error *err) 
 int config_links(struct can_links **ret, const struct conf *c, struct loop *loop,
 		 struct counters *counters, struct error *err) must_check;
 
+/* A source of type diag, and all [poll] sections. Errors name path:line. */
+int config_check_diag(const struct conf *c, const char *path, const char *label,
+		      struct error *err) must_check;
+int config_check_polls(const struct conf *c, const char *path, struct error *err) must_check;
+
+/* For the parts of config: makes a source of type diag with its polls. Errors are without
+ * path:line. */
+int config_make_diag(struct source **ret, const struct conf *c, const char *label,
+		     const struct source_env *env, struct error *err) must_check;
+/* The bus of a source with an interface. Borrowed. */
+const char *config_bus(const struct conf *c, const char *label);
 /* For the parts of config: says "path:line: [section label] key: what". Returns -EINVAL. */
 int config_fail(struct error *err, const struct conf *c, const char *path, const char *section,
 		const char *label, const char *key, const char *what);

@@ -13,6 +13,7 @@ static const struct conf_section sections[] = {
 	 "CAN interface NAME, set and taken up by the agent, which needs CAP_NET_ADMIN for it. One "
 	 "that has no such section is used as it is."},
 	{"source", true, "Where frames come from; one section a source."},
+	{"poll", true, "What a diag source asks for."},
 	{"collect", true,
 	 "What is collected; the first section in the file that matches a signal decides."},
 };
@@ -106,7 +107,7 @@ static const struct conf_key keys[] = {
 	BOOLEAN("can", "berr_reporting", "false",
 		"An error frame for each error on the bus, not only for changes of state"),
 
-	CHOICE("source", "type", NULL, "replay|socketcan", false, "Kind of source"),
+	CHOICE("source", "type", NULL, "replay|socketcan|diag", false, "Kind of source"),
 	STRING("source", "path", "", 0, 1024, false,
 	       "replay: candump log, plain or gzip, or a FIFO; - is standard input"),
 	STRING("source", "speed", "1", 1, 16, false,
@@ -115,9 +116,9 @@ static const struct conf_key keys[] = {
 	CHOICE("source", "timestamps", "now", "now|log", false,
 	       "replay: now: the first frame happens when it is read, the others as far from it as "
 	       "in the log. log: wall times are the log's"),
-	STRING("source", "interface", "", 0, 15, false, "socketcan: can0"),
+	STRING("source", "interface", "", 0, 15, false, "socketcan, diag: can0"),
 	STRING("source", "bus", "", 0, 64, false,
-	       "socketcan: bus of the catalog; empty: the interface's name"),
+	       "socketcan, diag: bus of the catalog; empty: the interface's name"),
 	BOOLEAN("source", "filter", "true",
 		"socketcan: the kernel drops frames that no rule needs; false: all are read, so "
 		"that "
@@ -128,6 +129,48 @@ static const struct conf_key keys[] = {
 		"socketcan: how often the bus tells its status, if the catalog has a message for "
 		"it "
 		"(catalog build --bus-status); changes of state at once"),
+
+	STRING("source", "request", "", 0, 16, false,
+	       "diag: identifier of requests to the ECU: 0x7E0, or 29 bits: 0x18DA10F1, above "
+	       "0x7FF "
+	       "or written with 8 digits"),
+	STRING("source", "response", "", 0, 16, false, "diag: identifier of its responses: 0x7E8"),
+	STRING("source", "functional", "", 0, 16, false,
+	       "diag: identifier of OBD requests to all ECUs: 0x7DF. Empty: they go to the ECU's "
+	       "own"),
+	STRING("source", "padding", "0xCC", 1, 8, false,
+	       "diag: what fills frames up to 8 bytes, as ISO 15765-4 asks; none: they stay short"),
+	BOOLEAN("source", "fd", "false", "diag: CAN FD frames of up to 64 bytes"),
+	INTEGER("source", "block_size", "0", 0, 255, false,
+		"diag: frames that the ECU may send before it waits for us; 0: all"),
+	INTEGER("source", "st_min_ms", "0", 0, 127, false,
+		"diag: least time between frames of the ECU"),
+	INTEGER("source", "p2_ms", "150", 1, 60000, false,
+		"diag: how long an ECU may take until its response begins (P2 of ISO 14229-2, and "
+		"the way through gateways)"),
+	INTEGER("source", "p2_star_ms", "5000", 1, 600000, false,
+		"diag: ... after it has said responsePending (P2*)"),
+	INTEGER("source", "silent_s", "30", 1, 86400, false,
+		"diag: after three requests without response, one in this time"),
+
+	STRING("poll", "source", NULL, 1, 40, false, "Name of the [source] of type diag"),
+	CHOICE("poll", "service", NULL,
+	       "obd_current|obd_dtcs|obd_pending|obd_permanent|obd_info|uds_did|uds_dtcs", false,
+	       "OBD-II 01, 03, 07, 0A, 09; UDS 22, 19. What no rule collects is not asked for"),
+	{.section = "poll",
+	 .key = "ids",
+	 .type = CONF_LIST,
+	 .def = "",
+	 .max = 256,
+	 .help = "PIDs, info types or DIDs: 0x0C, 0xF187/10: with the bytes of its record, where "
+		 "the catalog does not tell. auto: all that the ECU says it supports (OBD)"},
+	INTEGER("poll", "period_ms", "1000", 10, 86400000, false, "How often"),
+	INTEGER("poll", "group", "6", 1, 8, false,
+		"Most identifiers of one request; 1: each alone. An ECU that refuses several is "
+		"found out"),
+	STRING("poll", "status_mask", "0x08", 1, 4, false,
+	       "uds_dtcs: DTCs with one of these status bits: 0x01 failing now, 0x04 pending, 0x08 "
+	       "confirmed"),
 
 	{.section = "collect",
 	 .key = "signals",

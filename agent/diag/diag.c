@@ -484,6 +484,7 @@ static void set_up_parts(struct diag *d, const struct source_env *env,
 		.opened = port_opened,
 		.closed = port_closed,
 		.protocol = "CAN_ISOTP (module can-isotp)",
+		.find = opt->find,
 		.ctx = d,
 	};
 	d->poll = (struct poll){.loop = env->loop, .ask = on_ask, .ctx = d};

@@ -10,6 +10,8 @@
 #include "agent/diag/schedule.h"
 #include "agent/source/source.h"
 
+struct can_interface;
+
 enum { DIAG_POLLS_MAX = 16, DIAG_SILENT_AFTER = 3 };
 
 struct diag_options {
@@ -24,8 +26,10 @@ struct diag_options {
 	int64_t silent_ns;
 	const struct diag_poll *polls;
 	size_t n_polls;
-	/* For tests: opens a message socket instead of CAN_ISOTP; NULL: CAN_ISOTP. */
+	/* For tests where there is no CAN: opens a message socket instead of CAN_ISOTP, and stands
+	 * in for the interface. NULL: the kernel's. */
 	int (*open)(bool functional);
+	int (*find)(const char *interface, struct can_interface *ret);
 };
 
 /* Copies all of opt. Returns 0; -EINVAL with err: the bus is not in the catalog, no name for an

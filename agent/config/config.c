@@ -17,10 +17,22 @@ enum {
 enum source_type { SOURCE_REPLAY, SOURCE_SOCKETCAN, SOURCE_DIAG };
 enum { TIMESTAMPS_LOG = 1 };
 
+/* Of a key that is not given: its section's, which is where a key that must be given stands. */
+static int line_of(const struct conf *c, const char *section, const char *label, const char *key)
+{
+	const struct conf_table *t = config_table();
+	int line = conf_line(c, section, label, key);
+
+	for (size_t i = 0; line == 0 && label && i < t->n_keys; i++)
+		if (!t->keys[i].def && strcmp(t->keys[i].section, section) == 0)
+			line = conf_line(c, section, label, t->keys[i].key);
+	return line;
+}
+
 int config_fail(struct error *err, const struct conf *c, const char *path, const char *section,
 		const char *label, const char *key, const char *what)
 {
-	error_set(err, "%s:%d: [%s%s%s] %s: %s", path, conf_line(c, section, label, key), section,
+	error_set(err, "%s:%d: [%s%s%s] %s: %s", path, line_of(c, section, label, key), section,
 		  label ? " " : "", label ? label : "", key, what);
 	return -EINVAL;
 }

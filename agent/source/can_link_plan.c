@@ -94,7 +94,7 @@ static bool point_is(const struct can_bittiming *bt, uint32_t wanted)
 
 	if (wanted == 0 || bt->sample_point == wanted)
 		return true;
-	return apart(bt->sample_point, wanted) * 2 * quanta <= PER_MILLE;
+	return apart(bt->sample_point, wanted) * quanta < PER_MILLE;
 }
 
 static bool timing_is(const struct can_bittiming *bt, uint32_t rate, uint32_t nearest,

@@ -6,9 +6,9 @@
 #include "base/timebase.h"
 
 /* Whether nothing needs to be done. A bit rate is right when the controller has none that is nearer
- * to what was asked for; a sample point when it is less than half a time quantum off, or was not
- * asked for. restart_ms where the kernel's is 0 is right, too: then it is the agent that restarts,
- * and no bus is interrupted for it. */
+ * to what was asked for; a sample point when it is less than one time quantum off (kernels round
+ * down), or was not asked for. restart_ms where the kernel's is 0 is right, too: then it is the
+ * agent that restarts, and no bus is interrupted for it. */
 bool can_link_is_so(const struct can_link_state *now, const struct can_link_settings *s);
 
 /* Refuses what the controller is known not to do. Returns 0, -EOPNOTSUPP or -EDOM with err. */

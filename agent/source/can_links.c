@@ -54,18 +54,27 @@ static const char *restarted_by(const struct link *k, const struct can_link_stat
 	return now->restart_ms > 0 ? "kernel" : "agent";
 }
 
+/* " bitrate=500000 sample_point=0.875"; some adapters do not say where they sample. */
+static size_t timing_text(char *out, size_t size, const char *prefix,
+			  const struct can_bittiming *bt)
+{
+	int n = snprintf(out, size, " %sbitrate=%u", prefix, bt->bitrate);
+
+	if (bt->sample_point)
+		n += snprintf(out + n, size - (size_t)n, " %ssample_point=0.%03u", prefix,
+			      bt->sample_point % 1000);
+	return (size_t)n;
+}
+
 static void say_set(const struct link *k, const struct can_link_state *now, bool kept)
 {
-	const struct can_bittiming *bt = &now->bittiming, *dbt = &now->data_bittiming;
-	char data[64] = "";
+	char timing[160];
+	size_t n = timing_text(timing, sizeof(timing), "", &now->bittiming);
 
 	if (now->ctrlmode & CAN_CTRLMODE_FD)
-		(void)snprintf(data, sizeof(data), " dbitrate=%u dsample_point=0.%03u",
-			       dbt->bitrate, dbt->sample_point);
-	log_info(kept ? "link_kept" : "link_set",
-		 "interface=%s bitrate=%u sample_point=0.%03u%s restart_ms=%u restart_by=%s",
-		 k->want.interface, bt->bitrate, bt->sample_point, data, k->want.restart_ms,
-		 restarted_by(k, now));
+		(void)timing_text(timing + n, sizeof(timing) - n, "d", &now->data_bittiming);
+	log_info(kept ? "link_kept" : "link_set", "interface=%s%s restart_ms=%u restart_by=%s",
+		 k->want.interface, timing, k->want.restart_ms, restarted_by(k, now));
 }
 
 static void apply(struct link *k)

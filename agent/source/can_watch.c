@@ -92,8 +92,8 @@ static void say_bus(const struct can_watch_link *l, const struct tally *t, int b
 
 	if (t->off > 0)
 		log_error("bus_off",
-			  "interface=%s times=%u restart_ms=%u tx_errors=%u rx_errors=%u", l->name,
-			  t->off, s->restart_ms, s->berr.txerr, s->berr.rxerr);
+			  "interface=%s times=%u kernel_restart_ms=%u tx_errors=%u rx_errors=%u",
+			  l->name, t->off, s->restart_ms, s->berr.txerr, s->berr.rxerr);
 	if (t->restarts > 0)
 		log_info("bus_restarted", "interface=%s times=%u state=%s", l->name, t->restarts,
 			 can_link_state_name(s->can_state));

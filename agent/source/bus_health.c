@@ -48,18 +48,23 @@ static void tell(struct bus_health *h, struct mono_time now)
 	h->changed = env->payload(env->ctx, &p) == SOURCE_BUSY && h->changed;
 }
 
+static struct mono_time gap_end(const struct bus_health *h)
+{
+	return (struct mono_time){h->told.ns + BUS_HEALTH_GAP_MS * NS_PER_MS};
+}
+
+/* Tells a change now, or when the gap is over. */
 static void tell_change(struct bus_health *h)
 {
-	struct mono_time now = timebase_mono(env_of(h)->tb);
-	struct mono_time due = {h->told.ns + BUS_HEALTH_GAP_MS * NS_PER_MS};
+	struct mono_time now;
 
-	if (!h->has_message)
+	if (!h->changed)
 		return;
-	h->changed = true;
-	if (now.ns >= due.ns)
+	now = timebase_mono(env_of(h)->tb);
+	if (now.ns >= gap_end(h).ns)
 		tell(h, now);
-	if (h->changed && h->timer.due.ns > due.ns)
-		set_timer(h, due);
+	if (h->changed && h->timer.due.ns > gap_end(h).ns)
+		set_timer(h, gap_end(h));
 }
 
 static void set_state(struct bus_health *h, enum bus_state state)
@@ -67,7 +72,7 @@ static void set_state(struct bus_health *h, enum bus_state state)
 	if (state == h->status.state)
 		return;
 	h->status.state = state;
-	tell_change(h);
+	h->changed = h->has_message;
 }
 
 /* ---- error frames ---- */
@@ -133,6 +138,7 @@ void bus_health_error(struct bus_health *h, uint32_t can_id, const uint8_t *data
 	state = can_error_state(&e);
 	if (state != CAN_ERROR_NO_STATE) {
 		set_state(h, (enum bus_state)state);
+		tell_change(h);
 		look_early(h);
 	}
 	note_errors(h);
@@ -229,6 +235,7 @@ static void look(struct bus_health *h, struct mono_time now)
 void bus_health_up(struct bus_health *h)
 {
 	look(h, timebase_mono(env_of(h)->tb));
+	tell_change(h);
 }
 
 void bus_health_down(struct bus_health *h, int error)
@@ -237,25 +244,24 @@ void bus_health_down(struct bus_health *h, int error)
 	h->status.link_downs++;
 	h->load = (struct can_load){0};
 	set_state(h, state_without(error));
+	tell_change(h);
 }
 
 static void on_timer(struct loop_timer *t)
 {
 	struct bus_health *h = t->ctx;
-	struct mono_time now = timebase_mono(env_of(h)->tb), next;
+	struct mono_time now = timebase_mono(env_of(h)->tb);
 
 	note_errors(h);
 	if (now.ns >= h->look_due.ns) {
-		if (h->has_message)
-			look(h, now);
 		h->look_due.ns = now.ns + h->period_ns;
+		if (h->has_message) {
+			look(h, now);
+			tell(h, now);
+		}
 	}
-	if (h->has_message)
-		tell(h, now);
-	next = h->look_due;
-	if (h->changed && next.ns > now.ns + BUS_HEALTH_GAP_MS * NS_PER_MS)
-		next.ns = now.ns + BUS_HEALTH_GAP_MS * NS_PER_MS;
-	set_timer(h, next);
+	set_timer(h, h->look_due);
+	tell_change(h);
 }
 
 int bus_health_start(struct bus_health *h)

@@ -2,7 +2,7 @@
  * interface, which see all frames whatever the filters.
  *
  * A frame takes, without stuff bits, which depend on its data and are at most a fifth more, 47 bits
- * with an identifier of 11 bits and 67 with one of 29 (ISO 11898-1 §10.4, intermission included),
+ * with an identifier of 11 bits and 67 with one of 29 (ISO 11898-1, intermission included),
  * and 8 a byte. Error frames are not in it. CAN FD has a second bit rate, and the kernel does not
  * count which frames used it: no load is told for such a bus. */
 #pragma once

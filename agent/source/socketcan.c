@@ -33,9 +33,15 @@ struct socketcan {
 	uint8_t control[FRAMES_A_READ][CONTROL_BYTES] __attribute__((aligned(8)));
 };
 
+static int read_socket(int fd, struct mmsghdr *msgs, unsigned n)
+{
+	return recvmmsg(fd, msgs, n, MSG_DONTWAIT, NULL);
+}
+
 static const struct socketcan_kernel real_kernel = {
 	.open = can_socket_open,
 	.filter = can_socket_filter,
+	.read = read_socket,
 	.find = can_interface_find,
 	.health = {.link = can_link_read, .traffic = can_traffic_read},
 };
@@ -272,7 +278,7 @@ static int read_frames(struct socketcan *c)
 	int n;
 
 	prepare_read(c);
-	n = recvmmsg(c->port.io.fd, c->msgs, FRAMES_A_READ, MSG_DONTWAIT, NULL);
+	n = c->kernel->read(c->port.io.fd, c->msgs, FRAMES_A_READ);
 	if (n < 0)
 		return -errno;
 	now = clock_pair_read(c->base.env->tb, 1); /* after, so that no frame is newer */

@@ -11,12 +11,16 @@
 #include "agent/source/bus_health.h"
 #include "agent/source/can_socket.h"
 
+struct mmsghdr;
+
 /* What of the kernel a test may stand in for. */
 struct socketcan_kernel {
 	/* As can_socket_open and can_socket_filter. */
 	int (*open)(int ifindex, const char *interface, const struct can_filters *filters,
 		    bool hardware, enum can_times *ret_times);
 	int (*filter)(int fd, const struct can_filters *filters);
+	/* As recvmmsg without waiting: how many messages, or -1 with errno. */
+	int (*read)(int fd, struct mmsghdr *msgs, unsigned n);
 	int (*find)(const char *interface, struct can_interface *ret); /* see can_port.h */
 	struct bus_health_reads health;
 };

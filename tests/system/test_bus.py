@@ -138,7 +138,7 @@ def test_8000_frames_a_second(car, note):
     sent, took = sender.wait(60).out.split()
     status = agent.drain(60)
     assert int(sent) == RATE * SECONDS == car.statistic("vcan0", "tx_packets")
-    assert float(took) < SECONDS * 1.05, f"the sender needed {took} s: no test of the agent"
+    assert float(took) < SECONDS * 1.1, f"this host is too busy: the sender needed {took} s"
     assert status["frames_received"] == RATE * SECONDS
     assert [status[k] for k in ("frames_dropped", "frames_dropped_socket", "samples_dropped",
                                 "samples_dropped_front", "batches_dropped")] == [0] * 5

@@ -29,7 +29,7 @@ class VolatileDisk:
         self.size = os.path.getsize(path)
         self.image = open(path, "r+b", buffering=0)
         self.cache = {}  # sector number -> what is not on the disk yet
-        self.flushes = self.lost = self.kept = 0
+        self.flushes = self.cuts = self.lost = self.kept = 0
         self.lock = threading.Lock()
         self.writes_left = None
         self.stopped = threading.Event()
@@ -64,7 +64,8 @@ class VolatileDisk:
             os.pwrite(self.image.fileno(), self.cache.pop(n), n * SECTOR)
 
     def stop_after(self, writes):
-        """Answers nothing more after so many writes, so that the cut falls between them."""
+        """Answers nothing more after so many writes, as soon as some of them are in the cache alone:
+        the cut falls between a write and its flush."""
         self.stopped.clear()
         self.writes_left = writes
 
@@ -72,7 +73,9 @@ class VolatileDisk:
         """The power goes. Call it when the client is gone."""
         with self.lock:
             self.writes_left = None
-            share = self.random.random()
+            self.stopped.clear()
+            share = self.cuts % 3 / 2.2  # of the first cut's, nothing is kept
+            self.cuts += 1
             kept = [n for n in self.cache if self.random.random() < share]
             self.kept += len(kept)
             self.persist(kept)
@@ -137,8 +140,9 @@ class VolatileDisk:
         with self.lock:
             if kind == DISCONNECT:
                 return False
-            if self.writes_left == 0 and (kind == WRITE or self.stopped.is_set()):
+            if self.writes_left == 0 and self.cache:
                 self.stopped.set()
+            if self.stopped.is_set():
                 return True
             if kind == READ:
                 out = self.read(offset, length)

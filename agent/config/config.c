@@ -14,7 +14,7 @@ enum {
 	MQTT_RECEIVE_MAX = 64,
 };
 
-enum source_type { SOURCE_REPLAY, SOURCE_SOCKETCAN, SOURCE_DIAG };
+enum source_type { SOURCE_REPLAY, SOURCE_SOCKETCAN, SOURCE_DIAG, SOURCE_J1939 };
 enum { TIMESTAMPS_LOG = 1 };
 
 /* Of a key that is not given: its section's, which is where a key that must be given stands. */
@@ -60,6 +60,8 @@ static int check_replay(const struct conf *c, const char *path, const char *labe
 static int check_source(const struct conf *c, const char *path, const char *label,
 			struct error *err)
 {
+	int r = 0;
+
 	if (conf_enum(c, "source", label, "type") == SOURCE_REPLAY)
 		return check_replay(c, path, label, err);
 	if (!*conf_string(c, "source", label, "interface"))
@@ -67,7 +69,9 @@ static int check_source(const struct conf *c, const char *path, const char *labe
 				   "this type needs one");
 	if (conf_enum(c, "source", label, "type") == SOURCE_DIAG)
 		return config_check_diag(c, path, label, err);
-	return 0;
+	if (conf_enum(c, "source", label, "type") == SOURCE_J1939)
+		r = config_check_j1939(c, path, label, err);
+	return r < 0 ? r : config_check_read_once(c, path, label, err);
 }
 
 static int check(const struct conf *c, const char *path, struct error *err)
@@ -253,18 +257,31 @@ int config_check_buses(const struct conf *c, const char *path, const struct cata
 	return 0;
 }
 
-static int make_socketcan(struct source **ret, const struct conf *c, const char *label,
-			  const struct source_env *env, struct error *err)
+static struct socketcan_options can_options(const struct conf *c, const char *label)
 {
-	struct socketcan_options opt = {
+	return (struct socketcan_options){
 		.interface = conf_string(c, "source", label, "interface"),
 		.bus = config_bus(c, label),
 		.take_all = !conf_bool(c, "source", label, "filter"),
 		.kernel_times = !conf_bool(c, "source", label, "hardware_times"),
 		.status_period_ns = conf_int(c, "source", label, "status_period_ms") * NS_PER_MS,
 	};
+}
+
+static int make_socketcan(struct source **ret, const struct conf *c, const char *label,
+			  const struct source_env *env, struct error *err)
+{
+	struct socketcan_options opt = can_options(c, label);
 
 	return socketcan_new(ret, env, label, &opt, err);
+}
+
+static int make_j1939(struct source **ret, const struct conf *c, const char *label,
+		      const struct source_env *env, struct error *err)
+{
+	struct socketcan_options opt = can_options(c, label);
+
+	return config_make_j1939(ret, c, label, &opt, env, err);
 }
 
 int config_source(struct source **ret, const struct conf *c, const char *path, const char *label,
@@ -275,6 +292,7 @@ int config_source(struct source **ret, const struct conf *c, const char *path, c
 		[SOURCE_REPLAY] = make_replay,
 		[SOURCE_SOCKETCAN] = make_socketcan,
 		[SOURCE_DIAG] = config_make_diag,
+		[SOURCE_J1939] = make_j1939,
 	};
 	int type = conf_enum(c, "source", label, "type");
 	struct error why = {"out of memory"};

@@ -36,10 +36,24 @@ int config_check_diag(const struct conf *c, const char *path, const char *label,
 		      struct error *err) must_check;
 int config_check_polls(const struct conf *c, const char *path, struct error *err) must_check;
 
+/* A source of type j1939, and a [poll] of service pgn. Errors name path:line. */
+int config_check_j1939(const struct conf *c, const char *path, const char *label,
+		       struct error *err) must_check;
+int config_check_pgns(const struct conf *c, const char *path, const char *label,
+		      struct error *err) must_check;
+/* That no source before this one reads the same interface as the same bus. */
+int config_check_read_once(const struct conf *c, const char *path, const char *label,
+			   struct error *err) must_check;
+
 /* For the parts of config: makes a source of type diag with its polls. Errors are without
  * path:line. */
 int config_make_diag(struct source **ret, const struct conf *c, const char *label,
 		     const struct source_env *env, struct error *err) must_check;
+/* Likewise of type j1939. can: what a socketcan source with these keys would have. */
+struct socketcan_options;
+int config_make_j1939(struct source **ret, const struct conf *c, const char *label,
+		      const struct socketcan_options *can, const struct source_env *env,
+		      struct error *err) must_check;
 /* The bus of a source with an interface. Borrowed. */
 const char *config_bus(const struct conf *c, const char *label);
 /* For the parts of config: says "path:line: [section label] key: what". Returns -EINVAL. */

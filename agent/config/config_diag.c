@@ -8,6 +8,7 @@
 
 enum {
 	SOURCE_TYPE_DIAG = 2, /* place among the choices of [source] type */
+	SERVICE_PGN = 7, /* among those of [poll] service; those before are enum diag_service */
 	STANDARD_MAX = 0x7FF,
 	EXTENDED_MAX = 0x1FFFFFFF,
 	EXTENDED_DIGITS = 8,
@@ -162,6 +163,8 @@ static int check_poll(const struct conf *c, const char *path, const char *label,
 	bool takes_ids = diag_id_bytes(service) > 0;
 	uint32_t mask;
 
+	if (conf_enum(c, "poll", label, "service") == SERVICE_PGN)
+		return config_check_pgns(c, path, label, err);
 	if (!is_diag_source(c, conf_string(c, "poll", label, "source")))
 		return config_fail(err, c, path, "poll", label, "source",
 				   "no [source] of type diag has this name");

@@ -13,7 +13,7 @@ static const struct conf_section sections[] = {
 	 "CAN interface NAME, set and taken up by the agent, which needs CAP_NET_ADMIN for it. One "
 	 "that has no such section is used as it is."},
 	{"source", true, "Where frames come from; one section a source."},
-	{"poll", true, "What a diag source asks for."},
+	{"poll", true, "What a source of type diag or j1939 asks for."},
 	{"collect", true,
 	 "What is collected; the first section in the file that matches a signal decides."},
 };
@@ -107,7 +107,7 @@ static const struct conf_key keys[] = {
 	BOOLEAN("can", "berr_reporting", "false",
 		"An error frame for each error on the bus, not only for changes of state"),
 
-	CHOICE("source", "type", NULL, "replay|socketcan|diag", false, "Kind of source"),
+	CHOICE("source", "type", NULL, "replay|socketcan|diag|j1939", false, "Kind of source"),
 	STRING("source", "path", "", 0, 1024, false,
 	       "replay: candump log, plain or gzip, or a FIFO; - is standard input"),
 	STRING("source", "speed", "1", 1, 16, false,
@@ -116,9 +116,9 @@ static const struct conf_key keys[] = {
 	CHOICE("source", "timestamps", "now", "now|log", false,
 	       "replay: now: the first frame happens when it is read, the others as far from it as "
 	       "in the log. log: wall times are the log's"),
-	STRING("source", "interface", "", 0, 15, false, "socketcan, diag: can0"),
+	STRING("source", "interface", "", 0, 15, false, "socketcan, diag, j1939: can0"),
 	STRING("source", "bus", "", 0, 64, false,
-	       "socketcan, diag: bus of the catalog; empty: the interface's name"),
+	       "socketcan, diag, j1939: bus of the catalog; empty: the interface's name"),
 	BOOLEAN("source", "filter", "true",
 		"socketcan: the kernel drops frames that no rule needs; false: all are read, so "
 		"that "
@@ -153,17 +153,30 @@ static const struct conf_key keys[] = {
 	INTEGER("source", "silent_s", "30", 1, 86400, false,
 		"diag: after three requests without response, one in this time"),
 
-	STRING("poll", "source", NULL, 1, 40, false, "Name of the [source] of type diag"),
+	CHOICE("source", "protocol", "auto", "auto|kernel|raw", false,
+	       "j1939: kernel: its CAN_J1939; raw: raw frames, put together here; auto: the "
+	       "kernel's where it has it"),
+	INTEGER("source", "address", "254", 0, 254, false,
+		"j1939: own address, for which the kernel answers sessions and from which is asked "
+		"([poll] service = pgn); 254: none, listens only"),
+	STRING("source", "name", "", 0, 18, false,
+	       "j1939: NAME of SAE J1939-81, 16 hexadecimal digits, with which the address is "
+	       "claimed; empty: the address is fixed"),
+
+	STRING("poll", "source", NULL, 1, 40, false, "Name of the [source], of type diag or j1939"),
 	CHOICE("poll", "service", NULL,
-	       "obd_current|obd_dtcs|obd_pending|obd_permanent|obd_info|uds_did|uds_dtcs", false,
-	       "OBD-II 01, 03, 07, 0A, 09; UDS 22, 19. What no rule collects is not asked for"),
+	       "obd_current|obd_dtcs|obd_pending|obd_permanent|obd_info|uds_did|uds_dtcs|pgn",
+	       false,
+	       "diag: OBD-II 01, 03, 07, 0A, 09; UDS 22, 19. j1939: pgn (request 59904). What no "
+	       "rule collects is not asked for"),
 	{.section = "poll",
 	 .key = "ids",
 	 .type = CONF_LIST,
 	 .def = "",
 	 .max = 256,
 	 .help = "PIDs, info types or DIDs: 0x0C, 0xF187/10: with the bytes of its record, where "
-		 "the catalog does not tell. auto: all that the ECU says it supports (OBD)"},
+		 "the catalog does not tell. auto: all that the ECU says it supports (OBD). PGNs: "
+		 "65253, 0xFEE5"},
 	INTEGER("poll", "period_ms", "1000", 10, 86400000, false, "How often"),
 	INTEGER("poll", "group", "6", 1, 8, false,
 		"Most identifiers of one request; 1: each alone. An ECU that refuses several is "
@@ -171,6 +184,8 @@ static const struct conf_key keys[] = {
 	STRING("poll", "status_mask", "0x08", 1, 4, false,
 	       "uds_dtcs: DTCs with one of these status bits: 0x01 failing now, 0x04 pending, 0x08 "
 	       "confirmed"),
+	INTEGER("poll", "destination", "255", 0, 255, false,
+		"pgn: address of the node that is asked; 255: all"),
 
 	{.section = "collect",
 	 .key = "signals",

@@ -220,21 +220,6 @@ static int route(struct player *p, struct player_bus **ret, struct error *err)
 
 /* ---- playing ---- */
 
-static int wait_until(struct player *p, int64_t due_ns, struct error *err)
-{
-	int r;
-
-	if (due_ns <= p->now_ns || due_ns - p->now_ns <= TOGETHER_NS)
-		return 0;
-	p->now_ns = p->env->now(p->env->ctx);
-	if (due_ns - p->now_ns <= TOGETHER_NS)
-		return 0;
-	r = flush(p, err);
-	while (r == 0 && (p->now_ns = p->env->now(p->env->ctx)) < due_ns)
-		r = p->env->wait(p->env->ctx, NULL, 0, due_ns);
-	return r;
-}
-
 static void tell_of_silence(struct player *p)
 {
 	double gap_s = (double)p->timing.gap_ns / NS_PER_S;
@@ -247,6 +232,28 @@ static void tell_of_silence(struct player *p)
 		     gap_s, gap_s / p->opt.speed);
 }
 
+static bool is_due(struct player *p, int64_t due_ns)
+{
+	if (due_ns <= p->now_ns || due_ns - p->now_ns <= TOGETHER_NS)
+		return true;
+	p->now_ns = p->env->now(p->env->ctx);
+	return due_ns - p->now_ns <= TOGETHER_NS;
+}
+
+/* What was put before leaves first: it is due. */
+static int wait_until(struct player *p, int64_t due_ns, struct error *err)
+{
+	int r;
+
+	if (is_due(p, due_ns))
+		return 0;
+	r = flush(p, err);
+	tell_of_silence(p);
+	while (r == 0 && (p->now_ns = p->env->now(p->env->ctx)) < due_ns)
+		r = p->env->wait(p->env->ctx, NULL, 0, due_ns);
+	return r;
+}
+
 static int keep_time(struct player *p, int64_t position_ns, int64_t *ret_due_ns, struct error *err)
 {
 	if (p->put == 0)
@@ -255,7 +262,6 @@ static int keep_time(struct player *p, int64_t position_ns, int64_t *ret_due_ns,
 	if (p->opt.speed <= 0)
 		return 0;
 	*ret_due_ns = timing_due(&p->timing, position_ns, p->now_ns);
-	tell_of_silence(p);
 	return wait_until(p, *ret_due_ns, err);
 }
 

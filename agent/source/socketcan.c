@@ -184,9 +184,15 @@ static void read_overflow(struct socketcan *c, uint32_t total)
 	uint32_t lost = total - c->overflow;
 
 	c->overflow = total;
+	if (lost == 0)
+		return;
 	c->health.frames_lost += lost;
 	counter_add(&n->frames_dropped_socket, lost);
 	counter_add(&n->frames_dropped, lost);
+	if (limit_pass(&c->dropped, "frames_dropped", loop_now(c->base.env->loop)))
+		log_warn("frames_dropped",
+			 "source=%s interface=%s frames=%u what=the socket's buffer was full",
+			 c->base.name, c->port.interface, lost);
 }
 
 static void read_control(struct socketcan *c, struct msghdr *m, struct can_stamps *ret)
@@ -232,7 +238,7 @@ static void hand_over(struct socketcan *c, const struct frame *f)
 	counter_add(&env->counters->frames_dropped_busy, 1);
 	counter_add(&env->counters->frames_dropped, 1);
 	if (limit_pass(&c->dropped, "frames_dropped", loop_now(env->loop)))
-		log_warn("frames_dropped", "source=%s interface=%s what=no free batch",
+		log_warn("frames_dropped", "source=%s interface=%s frames=1 what=no free batch",
 			 c->base.name, c->port.interface);
 }
 
@@ -257,9 +263,10 @@ static void take(struct socketcan *c, size_t i, const struct clock_pair *now)
 	hand_over(c, &f);
 }
 
-static void prepare_read(struct socketcan *c)
+/* The first n, which the kernel has written to. */
+static void prepare_read(struct socketcan *c, size_t n)
 {
-	for (size_t i = 0; i < FRAMES_A_READ; i++) {
+	for (size_t i = 0; i < n; i++) {
 		c->iov[i] = (struct iovec){&c->frames[i], sizeof(c->frames[i])};
 		c->msgs[i].msg_len = 0;
 		c->msgs[i].msg_hdr = (struct msghdr){
@@ -277,13 +284,13 @@ static int read_frames(struct socketcan *c)
 	struct clock_pair now;
 	int n;
 
-	prepare_read(c);
 	n = c->kernel->read(c->port.io.fd, c->msgs, FRAMES_A_READ);
 	if (n < 0)
 		return -errno;
 	now = clock_pair_read(c->base.env->tb, 1); /* after, so that no frame is newer */
 	for (int i = 0; i < n; i++)
 		take(c, (size_t)i, &now);
+	prepare_read(c, (size_t)n);
 	return n;
 }
 
@@ -330,6 +337,7 @@ static int start(struct socketcan *c, const struct socketcan_options *opt, struc
 {
 	int r;
 
+	prepare_read(c, FRAMES_A_READ);
 	c->kernel = opt->kernel ? opt->kernel : &real_kernel;
 	c->take_all = opt->take_all;
 	c->hardware = !opt->kernel_times;

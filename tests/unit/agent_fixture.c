@@ -1,5 +1,6 @@
 #include "tests/unit/agent_fixture.h"
 
+#include "tests/fakes/program.h"
 #include "tests/unit/small_catalog.h"
 #include "tests/unit/suite.h"
 
@@ -98,31 +99,20 @@ void write_replay_config(const char *more)
 	write_config(broker_uri(e2e_broker), text);
 }
 
-/* The program that was built beside this one. */
-static void agent_path(char out[static PATH])
-{
-	ssize_t n = readlink("/proc/self/exe", out, PATH - 32);
-	char *slash;
-
-	ck_assert_int_gt(n, 0);
-	out[n] = '\0';
-	slash = strrchr(out, '/');
-	ck_assert_ptr_nonnull(slash);
-	snprintf(slash, 32, "/towline-agent");
-}
-
 pid_t start_agent(void)
 {
 	char conf[PATH], program[PATH];
 	pid_t pid;
 
 	e2e_path(conf, "agent.conf");
-	agent_path(program);
+	ck_assert_int_eq(program_beside(program, sizeof(program), "towline-agent"), 0);
 	pid = fork();
 	if (pid == 0) { /* no ck_ here: Check would take it for the test's */
+		int r;
+
 		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves no agent behind */
-		execl(program, program, "-c", conf, (char *)NULL);
-		fprintf(stderr, "%s: %s\n", program, strerror(errno));
+		r = program_exec((const char *[]){program, "-c", conf, NULL});
+		fprintf(stderr, "%s: %s\n", program, strerror(-r));
 		_exit(127);
 	}
 	ck_assert_int_gt(pid, 0);

@@ -1,10 +1,10 @@
 /* towline-drive as a program: options, endings, what it says when it cannot. */
 #include "agent/source/candump.h"
+#include "tests/fakes/program.h"
 #include "tests/unit/suite.h"
 
 #include <check.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,14 +18,9 @@ enum { ARGS_MAX = 12 };
 static char program[512];
 static char dir[32];
 
-/* The program lies next to this test. */
 static void setup(void)
 {
-	char self[400];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	ck_assert_int_gt(n, 0);
-	self[n] = '\0';
-	snprintf(program, sizeof(program), "%s/towline-drive", dirname(self));
+	ck_assert_int_eq(program_beside(program, sizeof(program), "towline-drive"), 0);
 	ck_assert_msg(access(program, X_OK) == 0, "%s: build it first", program);
 	snprintf(dir, sizeof(dir), "/tmp/test_drive_XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
@@ -49,20 +44,19 @@ static void teardown(void)
 /* Starts the program with standard error in the file err; its standard output is out_fd. */
 static pid_t spawn(int out_fd, const char *const *args)
 {
-	char *argv[ARGS_MAX] = {program}, p[64];
+	const char *argv[ARGS_MAX] = {program};
+	char p[64];
 	for (size_t i = 0; args[i] && i + 2 < ARGS_MAX; i++)
-		argv[i + 1] = strdup(args[i]);
+		argv[i + 1] = args[i];
 	int err_fd = open(path_of("err", p), O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	pid_t pid = fork();
 	if (pid == 0) {
 		dup2(out_fd, 1);
 		dup2(err_fd, 2);
-		execv(program, argv);
-		_exit(127);
+		if (program_exec(argv) < 0)
+			_exit(127);
 	}
 	close(err_fd);
-	for (size_t i = 1; i < ARGS_MAX; i++)
-		free(argv[i]);
 	ck_assert_int_gt(pid, 0);
 	return pid;
 }

@@ -4,6 +4,7 @@
 #include "proto/receipt.h"
 #include "tests/fakes/broker.h"
 #include "tests/fakes/peer.h"
+#include "tests/fakes/program.h"
 #include "tests/unit/small_catalog.h"
 #include "tests/unit/suite.h"
 
@@ -34,24 +35,20 @@ static char reply[REPLY_MAX];
 /* Replaces the child: this process has threads by then. The program lies next to this one. */
 static void run_relay(void)
 {
-	char conf[128], self[512], *slash;
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 16);
+	char conf[128], program[512];
 	FILE *f;
 
 	snprintf(conf, sizeof(conf), "%s/relay.conf", dir);
 	f = fopen(conf, "w");
-	if (n < 0 || !f)
+	if (!f || program_beside(program, sizeof(program), "towline-relay") < 0)
 		_exit(1);
 	fprintf(f,
 		"[relay]\ndata_dir=%s/data\nlog_level=error\n[mqtt]\nuri=%s\nbackoff_min_ms=50\n"
 		"[ingest]\nstate_save_ms=100\n[http]\nport=0\n",
 		dir, broker_uri(broker));
 	fclose(f);
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	snprintf(slash + 1, 16, "towline-relay");
-	execl(self, self, "-c", conf, (char *)NULL);
-	_exit(1);
+	if (program_exec((const char *[]){program, "-c", conf, NULL}) < 0)
+		_exit(1);
 }
 
 /* Sends and reads until the end. Returns the status, the body is in reply; 0: no answer. */

@@ -88,8 +88,9 @@ def fails(done, code, *texts):
     (("decode", "--dbc", "car.dbc", "a.log"), "'car.dbc' is not BUS=FILE"),
     (("decode", *["--dbc", "can0=x"] * 65, "a.log"), "more than 64 --dbc"),
     (("decode", "--catalog"), "--catalog"),
-    (("can",), "play?"),
-    (("can", "fly"), "'fly' is none of play"),
+    (("can",), "play or state?"),
+    (("can", "fly"), "'fly' is none of play, state"),
+    (("can", "state", "--frobnicate"), "unknown option '--frobnicate'"),
     (("can", "play"), "expected one LOG, got 0"),
     (("can", "play", "a.log", "b.log"), "expected one LOG, got 2"),
     (("can", "play", "--frobnicate", "a.log"), "unknown option '--frobnicate'"),
@@ -309,6 +310,14 @@ def test_play_is_ended_while_it_waits(bin_dir, signo):
     assert p.stdout.read() == "stdin: ended at line 1, 0 frames in 0.000 s; skipped 1 bad lines\n"
     for stream in p.stdin, p.stdout, p.stderr:
         stream.close()
+
+
+def test_state_of_what_is_no_can_interface(towline):
+    fails(towline("can", "state", "nocan9"), 3,
+          "can state: interface nocan9: there is no such interface")
+    fails(towline("can", "state", "--json", "lo"), 3,
+          "can state: interface lo: the interface is not CAN")
+    fails(towline("can", "state", "i" * 300), 3, "there is no such interface")
 
 
 # ---- output that does not get out ----

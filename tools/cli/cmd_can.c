@@ -1,11 +1,13 @@
-/* towline can: what is done to CAN interfaces. */
+/* towline can: CAN interfaces of this machine. */
 #include "tools/cli/can_play.h"
+#include "tools/cli/can_state.h"
 #include "tools/cli/cli.h"
 
 #include <string.h>
 
 static const char help[] =
 	"Usage: towline can play [OPTION...] LOG\n"
+	"       towline can state [--json] [INTERFACE...]\n"
 	"\n"
 	"play   sends the frames of LOG (candump -l format, plain or gzip; - for standard input)\n"
 	"       to CAN interfaces, each as long after the first one as in the log.\n"
@@ -30,22 +32,37 @@ static const char help[] =
 	"up\n"
 	"       to 5 s. Ctrl-C ends it in good order. At the end a line with counts, and how much\n"
 	"       later than due the frames left.\n"
+	"state  prints state, bit rates, sample points and error counters of the interfaces, of "
+	"all\n"
+	"       CAN interfaces where none is named. Needs no rights.\n"
+	"         --json               as a JSON array\n"
 	"\n"
-	"Exit codes: 0 the log was played to its end, or to Ctrl-C, bad lines skipped; 1 not: an\n"
-	"interface failed, or the log cannot be read on; 2 wrong usage.\n";
+	"Exit codes: 0 done; the log was played to its end, or to Ctrl-C, bad lines skipped; 1 "
+	"not:\n"
+	"an interface failed, or the log cannot be read on; 2 wrong usage; 3 state: no such CAN\n"
+	"interface.\n";
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv); /* argv[0] is the name */
+} subcommands[] = {
+	{"play", can_play},
+	{"state", can_state},
+};
 
 static int run(int argc, char **argv)
 {
 	if (argc < 2)
-		return cli_usage(&cmd_can, "play?");
-	if (strcmp(argv[1], "play") == 0)
-		return can_play(argc - 1, argv + 1);
-	return cli_usage(&cmd_can, "'%s' is none of play", argv[1]);
+		return cli_usage(&cmd_can, "play or state?");
+	for (size_t i = 0; i < array_len(subcommands); i++)
+		if (strcmp(argv[1], subcommands[i].name) == 0)
+			return subcommands[i].run(argc - 1, argv + 1);
+	return cli_usage(&cmd_can, "'%s' is none of play, state", argv[1]);
 }
 
 const struct cli_command cmd_can = {
 	.name = "can",
-	.summary = "plays a bus log onto CAN interfaces",
+	.summary = "plays a log onto CAN interfaces, and shows their state",
 	.help = help,
 	.run = run,
 };

@@ -85,9 +85,10 @@ static void table_row(struct table *t, const struct can_link_state *s)
 
 static struct table *new_table(void)
 {
-	static const char *const header[] = {
-		"INTERFACE", "KIND",  "LINK",	"STATE",  "BIT/S",    "SAMPLE",	   "DATA", "SAMPLE",
-		"TXERR",     "RXERR", "BUSERR", "BUSOFF", "RESTARTS", "RESTARTMS", "MODES"};
+	static const char *const header[] = {"INTERFACE", "KIND",      "LINK",	     "STATE",
+					     "BIT/S",	  "SAMPLE",    "DATA BIT/S", "SAMPLE",
+					     "TXERR",	  "RXERR",     "BUSERR",     "BUSOFF",
+					     "RESTARTS",  "RESTARTMS", "MODES"};
 	struct table *t = table_new(array_len(header));
 
 	for (size_t i = 0; t && i < array_len(header); i++)
@@ -103,8 +104,8 @@ static json_t *rate_json(const struct can_bittiming *b)
 {
 	if (b->bitrate == 0)
 		return json_null();
-	return json_pack("{s:I, s:f}", "bitrate", (json_int_t)b->bitrate, "sample_point",
-			 b->sample_point / 1000.0);
+	return json_pack("{s:I, s:o}", "bitrate", (json_int_t)b->bitrate, "sample_point",
+			 b->sample_point ? json_real(b->sample_point / 1000.0) : json_null());
 }
 
 static json_t *errors_json(const struct can_link_state *s)

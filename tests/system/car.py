@@ -2,8 +2,10 @@
 
 import json
 import pathlib
+import re
 
 from conftest import DEVICE, ROOT, VEHICLE
+from helpers import history
 from stack import StackError, wait_for, write_ini
 
 DATA = pathlib.Path(__file__).parent / "data"
@@ -21,7 +23,8 @@ class Agent:
     def start(self, *argv, user=None):
         run = f"towline-agent -c {self.car.guest_folder}/{self.name}.conf {' '.join(argv)}"
         if user:
-            run = f"setuidgid {user} {run}"
+            program, _, arguments = run.partition(" ")
+            run = (f"start-stop-daemon -S -c {user} -x /usr/local/bin/{program} -- {arguments}")
         self.command = self.car.start(f"exec {run} 2>>{self.car.guest_folder}/{self.name}.log")
         return self
 
@@ -54,7 +57,12 @@ class Agent:
             raise StackError(f"{e}\n{self.status}\n{self.tail()}") from None
 
     def wait_log(self, text, timeout_s=20):
-        wait_for(f"the log to say {text}", lambda: text in self.log, timeout_s)
+        try:
+            wait_for(f"the log to say {text}",
+                     lambda: text in self.log or not self.command.running(), timeout_s)
+        except StackError as e:
+            raise StackError(f"{e}\n{self.tail()}") from None
+        assert text in self.log, f"the agent ended with {self.command.code}\n{self.tail()}"
 
     def wait_open(self, *interfaces):
         """Until it reads these interfaces and is connected."""
@@ -68,10 +76,36 @@ class Agent:
         return self.command.wait(timeout_s).code, self.status
 
     def drain(self, timeout_s=30):
-        """Until all that was accepted has its receipt."""
+        """Until all that was collected by now has its receipt."""
+        seen = self.status.get("uptime_ms", 0)
         return self.wait("every sample to have its receipt", lambda s:
-                         s["outbox_samples"] == 0 and s["samples_accepted"] == s["samples_acked"]
+                         s["uptime_ms"] > seen  # written after this began
+                         and s["outbox_samples"] == 0 and s["samples_accepted"] == s["samples_acked"]
                          and s["samples_collected"] == s["samples_accepted"], timeout_s)
+
+
+class Adapter:
+    """tests/system/guest/slcan_adapter.c, which the kernel's slcan driver takes for a real one."""
+
+    def __init__(self, car, name):
+        self.car, self.name = car, name
+        self.control = f"/run/test/{name}.control"
+        car.run(f"mkdir -p /run/test; mkfifo {self.control}")
+        self.command = car.start(f"exec slcan_adapter {self.control}")
+        wait_for("the adapter's interface", lambda: self.command.out.startswith("interface "))
+        car.run(f"ip link set {self.command.out.split()[1]} name {name}")
+
+    def say(self, *lines):
+        """What it tells the kernel: see slcan_adapter.c."""
+        text = "\\n".join(lines)
+        self.car.run(f"printf '{text}\\n' >{self.control}")
+
+    def heard(self):
+        """What the kernel has told it since: C, S6, O, t1232aabb, ..."""
+        return self.command.out.split("\n")[1:-1]
+
+    def opened(self):
+        return self.heard().count("O")
 
 
 class Car:
@@ -102,6 +136,17 @@ class Car:
                 self.run(f"ip link set {i} type can bitrate {bitrate}; ip link set {i} up; "
                          f"ip link set {i} txqueuelen 1000")
 
+    def slcan(self, name):
+        """An adapter whose bus does what the test says; returns it."""
+        return Adapter(self, name)
+
+    def state(self, interface):
+        """The controller's state as iproute2 reads it from the kernel: ERROR-ACTIVE, BUS-OFF, ..."""
+        return re.search(r"can .*state (\S+)", self.details(interface)).group(1)
+
+    def details(self, interface):
+        return self.run(f"ip -details -statistics link show {interface}").out
+
     def statistic(self, interface, name):
         """The kernel's own count: rx_packets, tx_packets, rx_errors, ..."""
         return int(self.run(f"cat /sys/class/net/{interface}/statistics/{name}").out)
@@ -115,7 +160,9 @@ class Car:
 
     def register(self, dbcs, *options):
         """dbcs: {"can0": path}. Builds the catalog and makes the vehicle known to the relay."""
-        self.catalog = self.stack.build_catalog("car", dbcs)
+        self.catalog = self.stack.folder / "car.catalog"
+        self.stack.towline("catalog", "build", "-o", self.catalog, *options,
+                           *[a for bus, path in dbcs.items() for a in ("--dbc", f"{bus}={path}")])
         self.stack.add_vehicle(VEHICLE, DEVICE, self.catalog)
 
     def conf(self, sources, collect=None, name="agent", **sections):
@@ -137,6 +184,10 @@ class Car:
             values.setdefault(section, {}).update(keys)
         write_ini(self.folder / f"{name}.conf", values)
         return Agent(self, name)
+
+    def values(self, path):
+        """The values of a signal at the relay, in order."""
+        return [p["value"] for p in history(self.stack, path)["points"]]
 
     def samples_at_relay(self):
         return int(self.stack.metric("towline_relay_samples_total"))

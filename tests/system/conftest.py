@@ -4,6 +4,7 @@ host. targets/qemu-arm64/run test starts them; it sets TOWLINE_QEMU_IMAGE and TO
 
 import os
 import pathlib
+import re
 import shutil
 import sys
 import time
@@ -91,6 +92,11 @@ def guest(shared):
         machine.close()
 
 
+def folder_name(item):
+    """Parameters and all, but nothing that a shell takes for its own."""
+    return re.sub(r"\W+", "_", item.name).strip("_")
+
+
 @pytest.fixture
 def stack(bin_dir, tmp_path):
     with Stack(bin_dir, tmp_path / "stack") as s:
@@ -102,14 +108,14 @@ def car(stack, guest, request):
     """A broker and a relay on the host, and a vehicle whose agent runs in the guest."""
     stack.start_broker()
     stack.start_relay()
-    return Car(stack, guest, request.node.name)
+    return Car(stack, guest, folder_name(request.node))
 
 
 # ---- one line a test ----
 
 def keep(item):
     """What the failed test has left: console, logs, status, the relay's folder."""
-    kept = ROOT / "build" / "qemu-arm64" / "failed" / item.name
+    kept = ROOT / "build" / "qemu-arm64" / "failed" / folder_name(item)
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True)
     tmp = item.funcargs.get("tmp_path")
@@ -118,7 +124,7 @@ def keep(item):
     machine = item.funcargs.get("guest")
     if machine:
         shutil.copyfile(machine.console, kept / "console.log")
-        shutil.copytree(machine.share / item.name, kept / "guest", dirs_exist_ok=True)
+        shutil.copytree(machine.share / folder_name(item), kept / "guest", dirs_exist_ok=True)
     return kept
 
 

@@ -3,8 +3,20 @@
 #include "agent/source/can_link_plan.h"
 #include "base/log.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Setting an interface may take a second behind USB, so that it is done by a thread of its own: the
+ * front loop has other buses to read. But not the first time, when nothing is read yet: sources are
+ * to find it up. */
+struct job {
+	struct link *link;
+	bool again;
+	int result;
+	struct can_link_state now;
+	struct error err;
+};
 
 struct link {
 	struct can_links *all;
@@ -17,6 +29,13 @@ struct link {
 	int ifindex;	/* of the interface that was set; 0: none yet */
 	int64_t wait_s; /* before the next attempt */
 	struct error said; /* why the last attempt failed; "": it did not */
+
+	struct job job;
+	bool tried;	/* once at least */
+	bool busy;	/* the thread runs, and the job is its own */
+	bool once_more; /* when it has ended */
+	pthread_t thread;
+	struct loop_wake done;
 };
 
 struct can_links {
@@ -77,29 +96,71 @@ static void say_set(const struct link *k, const struct can_link_state *now, bool
 		 k->want.interface, timing, k->want.restart_ms, restarted_by(k, now));
 }
 
-static void apply(struct link *k)
+static void do_job(struct job *j)
 {
-	struct error err = {""};
-	struct can_link_state now;
-	int r;
+	const struct link *k = j->link;
 
-	k->off = false;
-	r = k->all->apply(&k->want, k->again, &now, &err);
+	j->err.text[0] = '\0';
+	j->result = k->all->apply(&k->want, j->again, &j->now, &j->err);
+}
 
-	if (r < 0) {
-		failed(k, &err);
+static void *run_job(void *job)
+{
+	struct job *j = job;
+
+	do_job(j);
+	loop_wake_post(&j->link->done);
+	return NULL;
+}
+
+static void finished(struct link *k)
+{
+	const struct job *j = &k->job;
+
+	if (j->result < 0) {
+		failed(k, &j->err);
 		return;
 	}
-	say_set(k, &now, r == CAN_LINK_KEPT);
-	k->again = false;
-	k->ifindex = now.ifindex;
+	say_set(k, &j->now, j->result == CAN_LINK_KEPT);
+	if (!k->off) /* it may be so again by now */
+		k->again = false;
+	k->ifindex = j->now.ifindex;
 	k->wait_s = 0;
 	k->said = (struct error){""};
 }
 
+static void begin(struct link *k)
+{
+	if (k->busy) {
+		k->once_more = true;
+		return;
+	}
+	k->job.again = k->again;
+	k->off = false;
+	k->busy = k->tried && pthread_create(&k->thread, NULL, run_job, &k->job) == 0;
+	k->tried = true;
+	if (k->busy)
+		return;
+	do_job(&k->job);
+	finished(k);
+}
+
+static void on_done(struct loop_wake *w)
+{
+	struct link *k = w->ctx;
+
+	(void)pthread_join(k->thread, NULL);
+	k->busy = false;
+	finished(k);
+	if (k->once_more) {
+		k->once_more = false;
+		begin(k);
+	}
+}
+
 static void on_timer(struct loop_timer *t)
 {
-	apply(t->ctx);
+	begin(t->ctx);
 }
 
 static void went_bus_off(struct link *k, const struct can_link_state *now)
@@ -142,20 +203,21 @@ static void on_change(struct can_watcher *w, const struct can_watch_change *c)
 static int start(struct can_links *ls, const struct can_link_settings *s)
 {
 	struct link *k = &ls->links[ls->n++];
+	int r = 0;
 
 	k->all = ls;
 	k->want = *s;
+	k->job.link = k;
 	k->watcher = (struct can_watcher){.cb = on_change, .ctx = k};
 	k->timer = (struct loop_timer){.cb = on_timer, .ctx = k};
+	k->done = (struct loop_wake){.cb = on_done, .ctx = k};
 	k->restart.min_ns = s->restart_ms * NS_PER_MS;
 	k->restart.max_ns = s->restart_max_ms * NS_PER_MS;
-	if (s->bitrate > 0) {
-		int r = loop_timer_in(ls->loop, &k->timer, 0);
-
-		if (r < 0)
-			return r;
-	}
-	return can_watch_add(ls->watch, &k->watcher, s->interface);
+	if (s->bitrate > 0)
+		r = loop_wake_add(ls->loop, &k->done);
+	if (r == 0 && s->bitrate > 0)
+		r = loop_timer_in(ls->loop, &k->timer, 0);
+	return r < 0 ? r : can_watch_add(ls->watch, &k->watcher, s->interface);
 }
 
 int can_links_new(struct can_links **ret, struct can_watch *watch, struct loop *loop,
@@ -187,13 +249,26 @@ struct can_watch *can_links_watch(const struct can_links *ls)
 	return ls->watch;
 }
 
+bool can_links_busy(const struct can_links *ls)
+{
+	for (size_t i = 0; i < ls->n; i++)
+		if (ls->links[i].busy)
+			return true;
+	return false;
+}
+
 struct can_links *can_links_free(struct can_links *ls)
 {
 	if (!ls)
 		return NULL;
 	for (size_t i = 0; i < ls->n; i++) {
-		loop_timer_cancel(&ls->links[i].timer);
-		can_watch_remove(&ls->links[i].watcher);
+		struct link *k = &ls->links[i];
+
+		if (k->busy)
+			(void)pthread_join(k->thread, NULL);
+		loop_wake_remove(&k->done);
+		loop_timer_cancel(&k->timer);
+		can_watch_remove(&k->watcher);
 	}
 	can_watch_free(ls->watch);
 	free(ls);

@@ -9,7 +9,7 @@ struct can_links;
 
 enum { CAN_LINKS_MAX = 16, CAN_LINKS_RETRY_MIN_S = 1, CAN_LINKS_RETRY_MAX_S = 30 };
 
-/* For tests: what sets an interface; NULL: can_link_apply. */
+/* For tests: what sets an interface; NULL: can_link_apply. Called from threads, too. */
 typedef int can_links_apply(const struct can_link_settings *s, bool again,
 			    struct can_link_state *ret_state, struct error *err);
 
@@ -20,5 +20,8 @@ int can_links_new(struct can_links **ret, struct can_watch *watch, struct loop *
 		  const struct can_link_settings *settings, size_t n,
 		  can_links_apply *apply) must_check;
 struct can_watch *can_links_watch(const struct can_links *ls); /* borrowed */
-/* Leaves the interfaces as they are: others may use them. NULL is fine; always returns NULL. */
+/* Whether an interface is being set right now, by a thread. */
+bool can_links_busy(const struct can_links *ls);
+/* Waits for a thread that sets one. Leaves the interfaces as they are: others may use them. NULL is
+ * fine; always returns NULL. */
 struct can_links *can_links_free(struct can_links *ls);

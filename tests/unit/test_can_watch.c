@@ -378,7 +378,8 @@ END_TEST
 /* ---- links ---- */
 
 static struct can_links *links;
-static int n_applied, n_again, apply_result;
+static _Atomic int n_applied, n_again, apply_result;
+static _Atomic bool hold; /* apply does not return meanwhile */
 static struct can_link_state applied_state;
 static char apply_said[64];
 
@@ -386,6 +387,8 @@ static int apply(const struct can_link_settings *s, bool again, struct can_link_
 		 struct error *err)
 {
 	ck_assert_str_eq(s->interface, "can0");
+	while (hold)
+		usleep(1000);
 	n_applied++;
 	n_again += again;
 	*ret_state = applied_state;
@@ -419,6 +422,8 @@ static void pass_ms(int64_t ms)
 {
 	timebase_fake_advance(&fake, ms * NS_PER_MS);
 	turn();
+	while (links && can_links_busy(links))
+		ck_assert_int_eq(loop_turn(l, 10), 0);
 }
 
 START_TEST(agent_restarts)
@@ -446,6 +451,38 @@ START_TEST(agent_restarts)
 	is("can0", CAN_STATE_BUS_OFF);
 	pass_ms(100);
 	ck_assert_int_eq(n_applied, 4);
+}
+END_TEST
+
+/* The loop goes on while an interface is set, and what comes up meanwhile is done after it. */
+START_TEST(restart_takes_long)
+{
+	links_start(100);
+	is("can0", CAN_STATE_BUS_OFF);
+	hold = true;
+	timebase_fake_advance(&fake, 100 * NS_PER_MS);
+	turn();
+	ck_assert(can_links_busy(links));
+	ck_assert_int_eq(n_applied, 1);
+	say(RTM_NEWLINK, "can0", 4, -1, NULL); /* made again */
+	turn();
+	applied_state.ifindex = 4;
+	hold = false;
+	pass_ms(0);
+	ck_assert_int_eq(n_applied, 3);
+	pass_ms(60000);
+	ck_assert_int_eq(n_applied, 3);
+}
+END_TEST
+
+START_TEST(freed_while_busy)
+{
+	links_start(100);
+	is("can0", CAN_STATE_BUS_OFF);
+	timebase_fake_advance(&fake, 100 * NS_PER_MS);
+	turn();
+	links = can_links_free(links);
+	ck_assert_int_eq(n_applied, 2);
 }
 END_TEST
 
@@ -581,6 +618,8 @@ int main(void)
 	tcase_add_test(w, real_socket);
 	tcase_add_checked_fixture(k, watch_up, links_down);
 	tcase_add_test(k, agent_restarts);
+	tcase_add_test(k, restart_takes_long);
+	tcase_add_test(k, freed_while_busy);
 	tcase_add_test(k, restart_fails_at_first);
 	tcase_add_test(k, others_restart);
 	tcase_add_test(k, nobody_restarts);

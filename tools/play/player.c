@@ -213,8 +213,7 @@ static int route(struct player *p, struct player_bus **ret, struct error *err)
 	    can_sender_takes_fd(p->sender, (size_t)(*ret)->port))
 		return 0;
 	interface = can_sender_interface(p->sender, (size_t)(*ret)->port);
-	error_set(&what, "a CAN FD frame, but interface %s has no CAN FD (ip link set %s mtu 72)",
-		  interface, interface);
+	error_set(&what, "a CAN FD frame, but interface %s has no CAN FD (MTU 72)", interface);
 	return fail_at(p, p->split.line, -EPROTOTYPE, &what, err);
 }
 

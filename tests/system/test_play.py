@@ -1,0 +1,158 @@
+"""towline can play on real SocketCAN, held against what candump of can-utils reads."""
+
+import subprocess
+
+import pytest
+
+from stack import Stack, wait_for
+
+from car import Car
+
+FRAMES_OF_A_KIND = """\
+(1.000000) vcan0 123#1122334455667788
+(1.000000) vcan0 001#
+(1.000200) vcan0 12345678#AA
+(1.050000) vcan0 7FF#R8
+(1.050000) vcan0 00000001#R
+(1.100000) vcan0 20000004#0010000000000000
+(1.100000) vcan0 123##0AABB
+(1.150000) vcan0 123##1AABB
+(1.200000) vcan0 12345678##3{}
+""".format("5A" * 64)
+
+
+@pytest.fixture
+def bench(bin_dir, tmp_path, guest, request):
+    """The guest's buses, without an agent."""
+    return Car(Stack(bin_dir, tmp_path / "stack"), guest, request.node.name)
+
+
+@pytest.fixture
+def drive_log(bin_dir, tmp_path):
+    """Three seconds of two buses; some of the frames are CAN FD."""
+    path = tmp_path / "drive.log"
+    subprocess.run([bin_dir / "towline-drive", "--seconds", "3", "--speed", "max", "--seed", "3",
+                    "--start", "1700000000", "--out", path], check=True)
+    return path
+
+
+def frames(text):
+    """[(seconds, bus, frame)]; candump shows that a frame is CAN FD by bit 2 of its flags."""
+    def plain(frame):
+        head, fd, rest = frame.partition("##")
+        return f"{head}##{int(rest[0], 16) & 3}{rest[1:]}" if fd else frame
+    return [(float(t[1:-1]), bus, plain(f)) for t, bus, f in map(str.split, text.splitlines())]
+
+
+def listen(car, interfaces):
+    """candump of all of them by one socket: it keeps their order."""
+    dump = car.start(f"exec candump -r 16000000 -L {interfaces} >/run/test/dump")
+    car.run("sleep 0.3")
+    return dump
+
+
+def heard(car, dump, n):
+    def lines():
+        return int(car.run("wc -l </run/test/dump").out)
+    wait_for(f"{n} frames", lambda: lines() >= n, 20)
+    car.signal(dump, "TERM")
+    dump.wait()
+    return frames(car.run("cat /run/test/dump").out)
+
+
+def test_play_two_buses(bench, drive_log, note):
+    """towline can play: every frame of two buses, in order, with its timing."""
+    bench.up("vcan0", "vcan1")
+    sent = frames(drive_log.read_text())
+    dump = listen(bench, "any")
+    done = bench.run(f"towline can play --map can0=vcan0 --map can1=vcan1 {bench.put(drive_log)}",
+                     timeout_s=60)
+    got = heard(bench, dump, len(sent))
+    assert [(b, f) for _, b, f in got] == [("v" + b, f) for _, b, f in sent]
+    late = sorted(abs((g - got[0][0]) - (s - sent[0][0])) for (g, *_), (s, *_) in zip(got, sent))
+    # An emulated machine on a busy one: what matters is that delays do not add up.
+    assert late[len(late) // 2] < 0.1 and late[-1] < 1
+    assert f"{len(sent)} frames in " in done.out
+    note(f"{len(sent)} frames, {1000 * late[len(late) // 2]:.1f} ms off in the median")
+
+
+def test_play_kinds_of_frames(bench):
+    """towline can play: remote, extended and CAN FD frames with their flags, from gzip in a pipe."""
+    bench.up("vcan0")
+    (bench.folder / "log").write_text(FRAMES_OF_A_KIND)
+    dump = listen(bench, "vcan0")
+    done = bench.run(f"gzip -c {bench.guest_folder}/log | towline can play -")
+    expected = [f for _, _, f in frames(FRAMES_OF_A_KIND) if not f.startswith("20000004")]
+    assert [f for _, _, f in heard(bench, dump, 8)] == expected
+    assert "skipped 1 error frames" in done.out
+
+
+def test_play_full_queue(bench, drive_log, note):
+    """towline can play --speed max: a short queue is waited for, no frame is lost."""
+    bench.up("can0", "can1")
+    bench.run("ip link set can0 txqueuelen 10")
+    lines = [l for l in drive_log.read_text().splitlines() if " can0 " in l and "##" not in l]
+    (bench.folder / "log").write_text("\n".join(lines) + "\n")
+    dump = listen(bench, "can1")
+    done = bench.run(f"towline can play --speed max --map can0=can0 {bench.guest_folder}/log",
+                     timeout_s=60)
+    got = heard(bench, dump, len(lines))
+    assert [f for _, _, f in got] == [l.split()[2] for l in lines]
+    assert "queue full" in done.out
+    note(done.out.split("; ")[0].split(": ", 1)[1])
+
+
+def fails(bench, arguments, *said):
+    done = bench.run(f"! towline can play {arguments}", timeout_s=60)
+    for text in said:
+        assert text in done.out
+    return done.out
+
+
+def test_play_without_the_interface(bench):
+    """towline can play: an interface that is missing, down, no CAN or without CAN FD is named first."""
+    bench.up("vcan0", "can0")
+    bench.run("ip link set vcan0 down; ip link set vcan0 mtu 16; ip link set vcan0 up")
+    log = f"{bench.guest_folder}/log"
+    (bench.folder / "log").write_text("(1.0) can0 123#00\n(2.0) can9 123#00\n")
+    before = bench.statistic("can0", "tx_packets")
+    fails(bench, log, "log:2: interface can9: there is no such interface")
+    fails(bench, f"--map can0=can0 --map can9=can1 {log}", "interface can1: the interface is down")
+    fails(bench, f"--map can0=eth0 {log}", "interface eth0: the interface is not CAN")
+    bench.run("ip link set can0 down; ip link set can0 type can listen-only on; ip link set can0 up")
+    fails(bench, f"--map can0=can0 {log}", "interface can0: only listens")
+    (bench.folder / "log").write_text("(1.0) vcan0 123#00\n(2.0) vcan0 123##0AA\n")
+    fails(bench, log, "log:2: a CAN FD frame, but interface vcan0 has no CAN FD")
+    assert bench.statistic("can0", "tx_packets") == before
+    assert bench.statistic("vcan0", "tx_packets") == 0
+
+
+def test_play_interface_fails(bench):
+    """towline can play: an interface that goes down or bus-off meanwhile ends it with the line."""
+    bench.up("vcan0")
+    (bench.folder / "log").write_text("".join(f"({i / 100}) can0 123#00\n" for i in range(1000)))
+    log = f"{bench.guest_folder}/log"
+    bench.start("sleep 1; ip link set vcan0 down")
+    out = fails(bench, f"--map can0=vcan0 {log}", ": interface vcan0: the interface is down")
+    sent = int(out.split(": vcan0 ")[1].split(";")[0])
+    assert 0 < sent < 1000 and f"log:{sent + 1}: " in out
+    adapter = bench.slcan("sl0")
+    bench.up("sl0")
+    played = bench.start(f"exec towline can play --map can0=sl0 {log}")
+    wait_for("frames", lambda: any(h.startswith("t123") for h in adapter.heard()))
+    adapter.say("sb010020")
+    assert played.wait().code == 1
+    assert ": interface sl0: the controller went bus-off" in played.out
+    fails(bench, f"--map can0=sl0 {log}", "interface sl0: the controller is bus-off")
+    assert '"state": "bus-off"' in bench.run("towline can state --json sl0").out
+
+
+def test_play_is_ended(bench):
+    """towline can play --loop: SIGTERM ends it at once, in good order."""
+    bench.up("vcan0")
+    (bench.folder / "log").write_text("(1.0) can0 123#00\n(2.0) can0 123#00\n(99.0) can0 123#00\n")
+    played = bench.start(f"exec towline can play --map can0=vcan0 {bench.guest_folder}/log")
+    bench.run("sleep 1.5")
+    bench.signal(played, "TERM")
+    assert played.wait(5).code == 0
+    assert "ended at line 3, 2 frames in " in played.out

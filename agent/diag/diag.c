@@ -38,7 +38,7 @@ struct diag {
 	struct diag_learnt *learnt; /* one a poll */
 	size_t n_polls;
 
-	int functional_fd;
+	struct diag_fds fds;
 	struct poll poll;
 	struct diag_session session;
 	struct diag_schedule schedule, scratch;
@@ -340,36 +340,48 @@ static void on_ask(struct poll *p, size_t item)
 
 /* ---- the port ---- */
 
-static int open_functional(struct diag *d, int ifindex)
+static void close_fds(struct diag *d)
 {
+	if (d->fds.functional >= 0)
+		(void)close(d->fds.functional);
+	if (d->fds.listener >= 0)
+		(void)close(d->fds.listener);
+	d->fds = (struct diag_fds){-1, -1, -1};
+}
+
+static int open_fds(struct diag *d, int ifindex)
+{
+	const struct isotp_socket_options *o = &d->opt.socket;
+
+	d->fds.main = d->opt.open ? d->opt.open(DIAG_FD_MAIN) : isotp_socket_open(ifindex, o);
+	if (d->fds.main < 0)
+		return d->fds.main;
+	d->fds.listener = d->opt.open ? d->opt.open(DIAG_FD_LISTENER)
+				      : isotp_socket_open_listener(ifindex, o);
+	if (d->fds.listener < 0)
+		return d->fds.listener;
 	if (!d->opt.has_functional)
-		return -1;
-	if (d->opt.open)
-		return d->opt.open(true);
-	return isotp_socket_open_functional(ifindex, d->opt.functional, &d->opt.socket);
+		return 0;
+	d->fds.functional = d->opt.open
+				    ? d->opt.open(DIAG_FD_FUNCTIONAL)
+				    : isotp_socket_open_functional(ifindex, d->opt.functional, o);
+	return d->fds.functional < 0 ? d->fds.functional : 0;
 }
 
-static void close_functional(struct diag *d)
-{
-	if (d->functional_fd >= 0)
-		(void)close(d->functional_fd);
-	d->functional_fd = -1;
-}
-
+/* The port closes the main socket that it was given; the others are closed here. */
 static int port_open(struct can_port *p, int ifindex)
 {
 	struct diag *d = p->ctx;
-	int fd = d->opt.open ? d->opt.open(false) : isotp_socket_open(ifindex, &d->opt.socket);
+	int r;
 
-	if (fd < 0)
-		return fd;
-	close_functional(d);
-	d->functional_fd = open_functional(d, ifindex);
-	if (d->opt.has_functional && d->functional_fd < 0) {
-		(void)close(fd);
-		return d->functional_fd;
-	}
-	return fd;
+	close_fds(d); /* of an attempt that failed after this */
+	r = open_fds(d, ifindex);
+	if (r == 0)
+		return d->fds.main;
+	if (d->fds.main >= 0)
+		(void)close(d->fds.main);
+	close_fds(d);
+	return r;
 }
 
 static void port_opened(struct can_port *p)
@@ -377,7 +389,7 @@ static void port_opened(struct can_port *p)
 	struct diag *d = p->ctx;
 
 	d->silent = 0;
-	diag_session_start(&d->session, p->io.fd, d->functional_fd);
+	diag_session_start(&d->session, d->fds);
 	if (poll_start(&d->poll) < 0)
 		out_of_memory(d);
 }
@@ -387,7 +399,7 @@ static void forget_request(struct diag *d)
 	poll_stop(&d->poll);
 	diag_session_stop(&d->session);
 	d->delivery.n = d->delivery.next = 0;
-	close_functional(d);
+	close_fds(d);
 }
 
 static void port_closed(struct can_port *p)
@@ -476,7 +488,7 @@ static void set_up_parts(struct diag *d, const struct source_env *env,
 			 const struct diag_options *opt)
 {
 	d->opt = *opt;
-	d->functional_fd = -1;
+	d->fds = (struct diag_fds){-1, -1, -1};
 	d->port = (struct can_port){
 		.source = &d->base,
 		.open = port_open,
@@ -496,7 +508,7 @@ static void set_up_parts(struct diag *d, const struct source_env *env,
 		.stray = on_stray,
 		.failed = on_failed,
 		.ctx = d,
-		.fd = -1,
+		.fds = {-1, -1, -1},
 	};
 }
 

@@ -14,6 +14,8 @@ struct can_interface;
 
 enum { DIAG_POLLS_MAX = 16, DIAG_SILENT_AFTER = 3 };
 
+enum diag_fd { DIAG_FD_MAIN, DIAG_FD_FUNCTIONAL, DIAG_FD_LISTENER };
+
 struct diag_options {
 	const char *interface;
 	const char *bus; /* the catalog's bus; must be in it */
@@ -28,7 +30,7 @@ struct diag_options {
 	size_t n_polls;
 	/* For tests where there is no CAN: opens a message socket instead of CAN_ISOTP, and stands
 	 * in for the interface. NULL: the kernel's. */
-	int (*open)(bool functional);
+	int (*open)(enum diag_fd which);
 	int (*find)(const char *interface, struct can_interface *ret);
 };
 

@@ -2,10 +2,15 @@
 
 #include <linux/can.h>
 #include <linux/can/isotp.h>
+#include <linux/can/raw.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FD_BYTES = 64 };
+enum {
+	FD_BYTES = 64,
+	LISTENER_BYTES = 4096, /* a few frames; what does not fit is not missed */
+	DRAIN_MAX = 4096,      /* frames; a queue of the least size holds far fewer */
+};
 
 static canid_t can_id(uint32_t id, bool extended)
 {
@@ -62,6 +67,53 @@ int isotp_socket_open_functional(int ifindex, uint32_t id, const struct isotp_so
 
 	addr.can_addr.tp.tx_id = can_id(id, opt->extended);
 	return open_bound(&addr, opt, CAN_ISOTP_SF_BROADCAST);
+}
+
+static int listener_options(int fd, const struct isotp_socket_options *opt)
+{
+	const canid_t flags = CAN_EFF_FLAG | CAN_RTR_FLAG;
+	const struct can_filter filter = {
+		.can_id = can_id(opt->response, opt->extended),
+		.can_mask = flags | (opt->extended ? CAN_EFF_MASK : CAN_SFF_MASK),
+	};
+	const int one = 1, bytes = LISTENER_BYTES;
+
+	if (setsockopt(fd, SOL_CAN_RAW, CAN_RAW_FILTER, &filter, sizeof(filter)) < 0 ||
+	    setsockopt(fd, SOL_CAN_RAW, CAN_RAW_FD_FRAMES, &one, sizeof(one)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)) < 0)
+		return -errno;
+	return 0;
+}
+
+int isotp_socket_open_listener(int ifindex, const struct isotp_socket_options *opt)
+{
+	struct sockaddr_can addr = {.can_family = AF_CAN, .can_ifindex = ifindex};
+	int fd = socket(PF_CAN, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, CAN_RAW);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = listener_options(fd, opt);
+	if (r == 0 && bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+		r = -errno;
+	if (r < 0) {
+		(void)close(fd);
+		return r;
+	}
+	return fd;
+}
+
+bool isotp_socket_heard(int listener)
+{
+	struct canfd_frame f;
+	bool any = false;
+
+	for (int i = 0; i < DRAIN_MAX; i++) {
+		if (recv(listener, &f, sizeof(f), MSG_DONTWAIT) <= 0)
+			break;
+		any = true;
+	}
+	return any;
 }
 
 const char *isotp_socket_error(int error)

@@ -23,6 +23,12 @@ int isotp_socket_open(int ifindex, const struct isotp_socket_options *opt) must_
 int isotp_socket_open_functional(int ifindex, uint32_t id,
 				 const struct isotp_socket_options *opt) must_check;
 
+/* CAN_ISOTP hands over whole payloads only; this socket tells whether a response is on its way.
+ * It gets each frame of the response identifier, and is to be drained, not waited for. */
+int isotp_socket_open_listener(int ifindex, const struct isotp_socket_options *opt) must_check;
+/* Drains a listener. Returns whether there was any frame. */
+bool isotp_socket_heard(int listener);
+
 /* Whether an errno of the socket is about one payload, and the socket goes on. */
 bool isotp_socket_error_passes(int error);
 /* In words: "flow control timeout: ...". Static; NULL for one that does not pass. */

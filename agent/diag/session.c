@@ -21,8 +21,7 @@ static void wait(struct diag_session *s, int64_t ns)
 		end(s, (struct diag_result){.end = DIAG_END_TRANSPORT, .error = ENOBUFS});
 }
 
-/* The kernel hands over whole payloads only, so the start of a response is not seen. Its own
- * verdicts, N_Bs and N_Cr, shall come before ours: they say what was wrong. */
+/* The kernel's own verdicts, N_Bs and N_Cr, shall come before ours: they say what was wrong. */
 static int64_t answer_time(const struct diag_session *s, size_t request_len)
 {
 	int64_t ns = s->p2_ns + DIAG_N_CR_MS * NS_PER_MS;
@@ -30,15 +29,21 @@ static int64_t answer_time(const struct diag_session *s, size_t request_len)
 	return request_len > SINGLE_FRAME ? ns + DIAG_N_BS_MS * NS_PER_MS : ns;
 }
 
+static bool heard(const struct diag_session *s)
+{
+	return s->fds.listener >= 0 && isotp_socket_heard(s->fds.listener);
+}
+
 static int transmit(struct diag_session *s, size_t *ret_len)
 {
-	bool functional = s->functional_fd >= 0 && diag_service_is_obd(s->request.service);
+	bool functional = s->fds.functional >= 0 && diag_service_is_obd(s->request.service);
 	uint8_t bytes[DIAG_REQUEST_BYTES];
 	size_t len = diag_request_encode(&s->request, bytes);
 
 	*ret_len = len;
-	if (send(functional ? s->functional_fd : s->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL) <
-	    0)
+	(void)heard(s); /* what belongs to others */
+	if (send(functional ? s->fds.functional : s->fds.main, bytes, len,
+		 MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return -errno;
 	return 0;
 }
@@ -61,16 +66,17 @@ static void on_timer(struct loop_timer *t)
 
 	if (s->repeats_next)
 		repeat(s);
+	else if (heard(s) && s->longer++ < DIAG_LONGER_MAX) /* it has begun, and goes on */
+		wait(s, DIAG_N_CR_MS * NS_PER_MS);
 	else if (s->pendings > 0)
 		end(s, (struct diag_result){.end = DIAG_END_PENDING});
 	else
 		end(s, (struct diag_result){.end = DIAG_END_SILENT});
 }
 
-void diag_session_start(struct diag_session *s, int fd, int functional_fd)
+void diag_session_start(struct diag_session *s, struct diag_fds fds)
 {
-	s->fd = fd;
-	s->functional_fd = functional_fd;
+	s->fds = fds;
 	s->active = false;
 	s->timer = (struct loop_timer){.cb = on_timer, .ctx = s};
 }
@@ -78,7 +84,7 @@ void diag_session_start(struct diag_session *s, int fd, int functional_fd)
 void diag_session_stop(struct diag_session *s)
 {
 	s->active = false;
-	s->fd = s->functional_fd = -1;
+	s->fds = (struct diag_fds){-1, -1, -1};
 	loop_timer_cancel(&s->timer);
 }
 
@@ -89,7 +95,7 @@ int diag_session_ask(struct diag_session *s, const struct diag_request *r)
 
 	assert(!s->active);
 	s->request = *r;
-	s->pendings = s->busy = 0;
+	s->pendings = s->busy = s->longer = 0;
 	s->repeats_next = false;
 	e = transmit(s, &len);
 	if (e == 0)
@@ -163,7 +169,7 @@ static bool read_one(struct diag_session *s)
 {
 	struct iovec iov = {s->data, sizeof(s->data)};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT);
+	ssize_t n = recvmsg(s->fds.main, &m, MSG_DONTWAIT);
 
 	if (n < 0)
 		return on_error(s, errno);
@@ -171,6 +177,7 @@ static bool read_one(struct diag_session *s)
 		s->failed(s, ENOTCONN);
 		return false;
 	}
+	(void)heard(s); /* those were this payload's frames */
 	if (!s->active || s->repeats_next)
 		s->stray(s, s->data, (size_t)n);
 	else if (m.msg_flags & MSG_TRUNC)
@@ -182,7 +189,7 @@ static bool read_one(struct diag_session *s)
 
 void diag_session_readable(struct diag_session *s)
 {
-	for (int i = 0; i < DIAG_READS_A_TURN && s->fd >= 0; i++)
+	for (int i = 0; i < DIAG_READS_A_TURN && s->fds.main >= 0; i++)
 		if (!read_one(s))
 			return;
 }

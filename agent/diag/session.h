@@ -13,6 +13,7 @@ enum {
 	DIAG_BUSY_REPEATS = 3,	 /* of a request that the ECU was too busy for */
 	DIAG_BUSY_WAIT_MS = 200, /* before each */
 	DIAG_READS_A_TURN = 32,
+	DIAG_LONGER_MAX = 60, /* times N_Cr that a response may take once it has begun */
 };
 
 enum diag_end {
@@ -34,6 +35,12 @@ struct diag_result {
 	struct mono_time when; /* it was read */
 };
 
+struct diag_fds {
+	int main;	/* message socket: requests and responses */
+	int functional; /* OBD requests go out on it; -1: all on main */
+	int listener;	/* isotp_socket_open_listener; -1: none */
+};
+
 struct diag_session {
 	/* Set by the owner; borrowed. Times above 0. */
 	struct loop *loop;
@@ -46,18 +53,17 @@ struct diag_session {
 	void *ctx;
 
 	/* The session's own. */
-	int fd, functional_fd; /* borrowed; -1: none */
+	struct diag_fds fds; /* -1 once stopped */
 	bool active, repeats_next;
 	struct diag_request request;
-	unsigned pendings, busy;
+	unsigned pendings, busy, longer;
 	struct loop_timer timer;
 	uint8_t data[DIAG_PAYLOAD_MAX];
 };
 
-/* functional_fd: OBD requests go out on it; -1: all on fd. */
-void diag_session_start(struct diag_session *s, int fd, int functional_fd);
+void diag_session_start(struct diag_session *s, struct diag_fds fds); /* borrowed */
 /* Forgets the sockets; `ended` is not called for what was asked. */
 void diag_session_stop(struct diag_session *s);
 /* Sends r. Returns 0, and `ended` follows; -errno: it was not sent. */
 int diag_session_ask(struct diag_session *s, const struct diag_request *r) must_check;
-void diag_session_readable(struct diag_session *s); /* fd has something, or an error */
+void diag_session_readable(struct diag_session *s); /* main has something, or an error */

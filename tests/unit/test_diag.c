@@ -25,7 +25,7 @@ static struct counters counters;
 static struct source_env env;
 static struct source *source;
 static struct ecu ecu;
-static int server, functional_server;
+static int server, functional_server, listened;
 
 static struct sample seen[SEEN_MAX];
 static size_t n_seen, n_payloads;
@@ -97,9 +97,12 @@ static int on_find(const char *interface, struct can_interface *ret)
 	return 0;
 }
 
-static int on_open(bool functional)
+static int on_open(enum diag_fd which)
 {
-	int pair[2], *mine = functional ? &functional_server : &server;
+	int *const servers[] = {[DIAG_FD_MAIN] = &server,
+				[DIAG_FD_FUNCTIONAL] = &functional_server,
+				[DIAG_FD_LISTENER] = &listened};
+	int pair[2], *mine = servers[which];
 
 	if (open_error)
 		return -open_error;
@@ -143,7 +146,7 @@ static void setup(void)
 				  .wants = on_wants,
 				  .ended = on_ended};
 	ecu = (struct ecu){.send = ecu_send};
-	server = functional_server = -1;
+	server = functional_server = listened = -1;
 	n_seen = n_payloads = n_asked = 0;
 	busy = false;
 	unwanted = NULL;
@@ -155,6 +158,8 @@ static void teardown(void)
 	source = source_free(source);
 	if (server >= 0)
 		close(server);
+	if (listened >= 0)
+		close(listened);
 	if (functional_server >= 0)
 		close(functional_server);
 	decoder = decoder_free(decoder);

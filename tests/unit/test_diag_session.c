@@ -14,7 +14,7 @@
 static struct diag_session session;
 static struct ecu ecu;
 static struct loop_fd io;
-static int pair[2], functional[2];
+static int pair[2], functional[2], listener[2];
 
 static struct diag_result result;
 static uint8_t answer[DIAG_PAYLOAD_MAX];
@@ -65,6 +65,7 @@ static void setup(void)
 	set_up();
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, functional), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, listener), 0);
 	ecu = (struct ecu){.send = ecu_send};
 	session = (struct diag_session){
 		.loop = l,
@@ -76,7 +77,7 @@ static void setup(void)
 	};
 	io = (struct loop_fd){.cb = on_io, .fd = pair[0]};
 	ck_assert_int_eq(loop_fd_add(l, &io, EPOLLIN), 0);
-	diag_session_start(&session, pair[0], -1);
+	diag_session_start(&session, (struct diag_fds){pair[0], -1, listener[0]});
 	n_ended = n_strays = 0;
 	failed = 0;
 }
@@ -88,6 +89,7 @@ static void teardown(void)
 	for (int i = 0; i < 2; i++) {
 		close(pair[i]);
 		close(functional[i]);
+		close(listener[i]);
 	}
 	tear_down();
 }
@@ -305,6 +307,56 @@ START_TEST(late_response)
 }
 END_TEST
 
+static void frame_on_the_bus(void)
+{
+	ck_assert_int_eq(send(listener[1], "frame", 5, 0), 5);
+}
+
+/* A long response of a slow ECU: its frames are seen, so it is waited for. */
+START_TEST(slow_response)
+{
+	ask(&one_did);
+	for (int i = 0; i < 20; i++) {
+		pass_ms(550);
+		frame_on_the_bus();
+		pass_ms(550);
+		ck_assert_uint_eq(n_ended, 0);
+	}
+	serve();
+	turn();
+	expect_end(DIAG_END_OK);
+}
+END_TEST
+
+/* Frames that never become a response, and frames of before. */
+START_TEST(frames_without_a_response)
+{
+	frame_on_the_bus();
+	ask(&one_did);
+	pass_ms(1100);
+	expect_end(DIAG_END_SILENT);
+	n_ended = 0;
+	ask(&one_did);
+	for (int i = 0; i < 2 * DIAG_LONGER_MAX && n_ended == 0; i++) {
+		frame_on_the_bus();
+		pass_ms(1100);
+	}
+	expect_end(DIAG_END_SILENT);
+}
+END_TEST
+
+/* Those of responsePending are not those of a response. */
+START_TEST(pending_is_no_response)
+{
+	ask(&one_did);
+	frame_on_the_bus();
+	ecu_send(&ecu, (const uint8_t[]){0x7F, 0x22, 0x78}, 3);
+	turn();
+	pass_ms(6000);
+	expect_end(DIAG_END_PENDING);
+}
+END_TEST
+
 START_TEST(too_short)
 {
 	ask(&one_did);
@@ -318,7 +370,7 @@ START_TEST(functional_for_obd_alone)
 {
 	const struct diag_request pid = {DIAG_OBD_CURRENT, 0, 1, {{0x0C, 2}}};
 
-	diag_session_start(&session, pair[0], functional[0]);
+	diag_session_start(&session, (struct diag_fds){pair[0], functional[0], -1});
 	ask(&pid);
 	ck_assert_uint_eq(serve(), 0);
 	ck_assert_uint_eq(serve_from(functional[1]), 2);
@@ -374,6 +426,9 @@ int main(void)
 	tcase_add_test(tc, busy_for_ever);
 	tcase_add_test(tc, response_to_another_request);
 	tcase_add_test(tc, late_response);
+	tcase_add_test(tc, slow_response);
+	tcase_add_test(tc, frames_without_a_response);
+	tcase_add_test(tc, pending_is_no_response);
 	tcase_add_test(tc, too_short);
 	tcase_add_test(tc, functional_for_obd_alone);
 	tcase_add_test(tc, socket_that_is_gone);

@@ -39,10 +39,10 @@ static void learn(struct can_stamp *c, int64_t difference, int64_t software)
 	}
 }
 
-/* Frames come in the order of the bus; a smaller offset must not turn two of them around. */
-static int64_t in_order(struct can_stamp *c, int64_t t, int64_t software)
+/* Frames come in the order of the bus; what is wrong by little must not turn two of them around. */
+static int64_t in_order(struct can_stamp *c, int64_t t, int64_t latest)
 {
-	if (t < c->last && c->last <= software)
+	if (t < c->last && c->last <= latest)
 		t = c->last;
 	c->last = t;
 	return t;
@@ -57,8 +57,8 @@ int64_t can_stamp_mono(struct can_stamp *c, const struct can_stamps *s,
 
 	/* Beyond that, the year 2116 where it tells wall time, it is no clock of nanoseconds. */
 	if (s->hardware_ns <= 0 || s->hardware_ns > INT64_MAX / 2 || !sound)
-		return software;
+		return in_order(c, software, now->mono_ns);
 	difference = software - s->hardware_ns;
 	learn(c, difference, software);
-	return in_order(c, s->hardware_ns + min64(c->least, c->least_before), software);
+	return in_order(c, s->hardware_ns + min64(c->least, c->least_before), now->mono_ns);
 }

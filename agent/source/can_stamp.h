@@ -8,10 +8,12 @@
  * drift. The same frame's software time is that moment plus the delay of interrupt and driver,
  * which is never negative. So the least difference of the two within the last CAN_STAMP_WINDOW_S
  * to twice that is the offset between the clocks, plus the least delay that there was; jitter
- * beyond it is gone. A frame's time is hardware time plus offset: never after its software time,
- * and never before the frame ahead of it. Where it would be more than CAN_STAMP_DELAY_MAX_MS
- * before its software time, the counter was set back (wrapped, reset): the offset is learnt anew.
- * Drift, of up to 0.1 per mille between crystals, is followed within the window: 0.4 ms at most. */
+ * beyond it is gone. A frame's time is hardware time plus offset: not after its software time.
+ * Where it would be more than CAN_STAMP_DELAY_MAX_MS before its software time, the counter was set
+ * back (wrapped, reset): the offset is learnt anew. Drift, of up to 0.1 per mille between crystals,
+ * is followed within the window: 0.4 ms at most.
+ *
+ * Either way a frame has at least the time of the one ahead of it, and never one of the future. */
 #pragma once
 
 #include "agent/source/clock.h"

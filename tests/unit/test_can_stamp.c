@@ -21,6 +21,7 @@ static int64_t kernel_time(int64_t wall_ns)
 	struct clock_pair now = {.wall_ns = WALL, .mono_ns = MONO};
 	struct can_stamps s = {.wall_ns = wall_ns};
 
+	setup();
 	return can_stamp_mono(&stamp, &s, &now);
 }
 
@@ -33,6 +34,21 @@ START_TEST(kernel_times)
 	ck_assert_int_eq(kernel_time(WALL + 3600 * NS_PER_S), MONO);  /* set back */
 	ck_assert_int_eq(kernel_time(0), MONO);			      /* none came */
 	ck_assert_int_eq(kernel_time(INT64_MIN / 2), MONO);
+}
+END_TEST
+
+/* The pair of clocks is not read at one moment: 1 ms in between must not turn frames around. */
+START_TEST(frames_stay_in_order)
+{
+	struct clock_pair late = {.wall_ns = WALL, .mono_ns = MONO + NS_PER_MS};
+	struct clock_pair next = {.wall_ns = WALL + 3 * NS_PER_MS, .mono_ns = MONO + 3 * NS_PER_MS};
+	struct can_stamps s = {.wall_ns = WALL - 100};
+
+	ck_assert_int_eq(can_stamp_mono(&stamp, &s, &late), late.mono_ns - 100);
+	s.wall_ns = WALL + 5;
+	ck_assert_int_eq(can_stamp_mono(&stamp, &s, &next), late.mono_ns - 100);
+	s.wall_ns = WALL + 2 * NS_PER_MS;
+	ck_assert_int_eq(can_stamp_mono(&stamp, &s, &next), MONO + 2 * NS_PER_MS);
 }
 END_TEST
 
@@ -186,6 +202,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_add_test(t, kernel_times);
+	tcase_add_test(t, frames_stay_in_order);
 	tcase_add_test(t, jitter_of_the_kernel_goes);
 	tcase_add_test(t, drift_is_followed);
 	tcase_add_test(t, a_counter_that_wraps);

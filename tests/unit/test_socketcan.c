@@ -409,17 +409,17 @@ START_TEST(times_of_the_kernel_and_of_the_controller)
 	struct item *i = add_frame(0x100, 1);
 
 	i->stamps.wall_ns = fake.wall.ns - 5 * NS_PER_MS;
-	add_frame(0x101, 1);
-	i = add_frame(0x102, 1);
+	i = add_frame(0x101, 1);
 	i->stamps = (struct can_stamps){fake.wall.ns - 3 * NS_PER_MS, 1000 * NS_PER_S};
-	i = add_frame(0x103, 1); /* 1 ms later, and 2 ms late: only its software time shows that */
+	i = add_frame(0x102, 1); /* 1 ms later, and 2 ms late: only its software time shows that */
 	i->stamps = (struct can_stamps){fake.wall.ns, 1000 * NS_PER_S + NS_PER_MS};
+	add_frame(0x103, 1);
 	start();
 	ck_assert_uint_eq(got.n, 4);
 	ck_assert_int_eq(got.frames[0].t_ns, fake.mono.ns - 5 * NS_PER_MS);
-	ck_assert_int_eq(got.frames[1].t_ns, fake.mono.ns);
-	ck_assert_int_eq(got.frames[2].t_ns, fake.mono.ns - 3 * NS_PER_MS);
-	ck_assert_int_eq(got.frames[3].t_ns, fake.mono.ns - 2 * NS_PER_MS);
+	ck_assert_int_eq(got.frames[1].t_ns, fake.mono.ns - 3 * NS_PER_MS);
+	ck_assert_int_eq(got.frames[2].t_ns, fake.mono.ns - 2 * NS_PER_MS);
+	ck_assert_int_eq(got.frames[3].t_ns, fake.mono.ns);
 	ck_assert_uint_eq(got.frames[3].bus, 0);
 	ck_assert(kernel.hardware);
 }

@@ -1,0 +1,165 @@
+"""Diagnostics over the kernel's ISO-TP: a simulated ECU in the same machine, well and badly behaved."""
+
+import re
+
+import pytest
+
+from conftest import ROOT
+from helpers import history
+
+DIAG = ROOT / "agent" / "diag"
+OBD2, UDS = DIAG / "obd2.dbc", DIAG / "uds_example.dbc"
+OBD_ECU = {"type": "diag", "request": "0x7E0", "response": "0x7E8", "silent_s": "1"}
+UDS_ECU = {"type": "diag", "request": "0x7E1", "response": "0x7E9", "silent_s": "1"}
+FOUR_DIDS = "0xF187, 0xF191, 0xF405, 0x0200"  # 9 bytes: a request of two frames
+
+
+def start_agent(car, interface, ecu, polls, wait=True):
+    """An agent that asks one ECU; the catalog calls the bus can0."""
+    source = {**ecu, "interface": interface, "bus": "can0"}
+    agent = car.conf({"ecu": source},
+                     **{f"poll {name}": {"source": "ecu", "period_ms": "100", **keys}
+                        for name, keys in polls.items()}).start()
+    if wait:
+        agent.wait_open(interface)
+    return agent
+
+
+def values(car, path):
+    return [p["value"] for p in history(car.stack, f"can0.{path}")["points"]]
+
+
+def requests(sim):
+    return re.findall(r"^[0-9A-F]+$", sim.out, re.MULTILINE)
+
+
+def finish(car, agent, *sims):
+    """Ends the ECUs, so that no more samples come, and the agent when the relay has all of them."""
+    for sim in sims:
+        car.signal(sim, "KILL")
+    status = agent.drain()
+    assert agent.stop()[0] == 0
+    return status
+
+
+@pytest.mark.parametrize("agent_on, ecu_on", [("vcan0", "vcan0"), ("can1", "can0")])
+def test_multi_frame_both_ways(car, agent_on, ecu_on, note):
+    """ISO-TP over several frames both ways: four DIDs in one request, 333 bytes of response."""
+    car.register({"can0": UDS})
+    car.up(*{agent_on, ecu_on})
+    sim = car.start(f"exec ecu_sim {ecu_on} 7E1 7E9")
+    dump = car.start(f"exec candump -L {agent_on} >/run/test/diag.log")
+    agent = start_agent(car, agent_on, UDS_ECU, {"dids": {"service": "uds_did", "ids": FOUR_DIDS}})
+    status = agent.wait("20 responses", lambda s: s["diag_responses"] >= 20)
+    car.signal(dump, "TERM")
+    finish(car, agent, sim)
+    assert set(requests(sim)) == {"22F187F191F4050200"}
+    assert [status[k] for k in ("diag_errors", "diag_timeouts", "diag_negative")] == [0] * 3
+    # First frame of the request, and flow control both ways.
+    for frame in ("7E1#100922F187F191F4", "7E1#30", "7E9#30", "7E9#11"):
+        assert int(car.run(f"grep -c {frame} /run/test/diag.log").out) >= 20, frame
+    assert set(values(car, "UDS_TCM.TraceLast")) == {299 % 251}
+    assert set(values(car, "UDS_TCM.CoolantTemperature")) == {83}
+    assert len(values(car, "UDS_TCM.CoolantTemperature")) >= 20
+    note(f"{agent_on}, {status['diag_responses']} of {status['diag_requests']} answered")
+
+
+def test_obd_of_29_bits_and_dtcs(car):
+    """OBD-II: supported PIDs are found out and asked for, DTCs come with their count."""
+    text = OBD2.read_text().replace(" 2024 ", " 2564485392 ")
+    dbc = car.folder / "obd2_29.dbc"
+    dbc.write_text(text)
+    car.register({"can0": dbc})
+    car.up("vcan0")
+    sim = car.start("exec ecu_sim vcan0 18DA10F1 18DAF110 dtcs=9 functional=18DB33F1")
+    ecu = {"type": "diag", "request": "0x18DA10F1", "response": "0x18DAF110",
+           "functional": "0x18DB33F1"}
+    agent = start_agent(car, "vcan0", ecu, {
+        "now": {"service": "obd_current", "ids": "auto", "period_ms": "200"},
+        "dtcs": {"service": "obd_dtcs"},
+        "info": {"service": "obd_info", "ids": "auto"},
+    })
+    status = agent.wait("60 responses", lambda s: s["diag_responses"] >= 60)
+    assert [status[k] for k in ("diag_errors", "diag_timeouts", "diag_negative")] == [0] * 3
+    finish(car, agent, sim)
+    assert requests(sim)[0] == "0100"
+    assert set(values(car, "OBD2_ECM.EngineSpeed")) == {1726}
+    assert set(values(car, "OBD2_ECM.StoredDtcCount")) == {9}
+    assert set(values(car, "OBD2_ECM.StoredDtc09")) == {0x0309}
+    assert values(car, "OBD2_ECM.StoredDtc10") == []
+    assert set(values(car, "OBD2_ECM.CalibrationVerification")) == {0xDEADBEEF}
+
+
+FAULTS = [
+    ("no_flow_control", FOUR_DIDS, "no flow control"),
+    ("out_of_order", "0x0200", "wrong sequence number"),
+    ("missing", "0x0200", "wrong sequence number"),
+    ("broken_off", "0x0200", "the response broke off"),
+]
+
+
+@pytest.mark.parametrize("fault, ids, says", FAULTS, ids=[f[0] for f in FAULTS])
+def test_faulty_iso_tp(car, fault, ids, says, note):
+    """ISO-TP faults are named and counted, and another ECU on the bus is read as ever."""
+    car.register({"can0": UDS, "obd": OBD2})
+    car.up("vcan0")
+    bad = car.start(f"exec ecu_sim vcan0 7E1 7E9 fault={fault}")
+    good = car.start("exec ecu_sim vcan0 7E0 7E8")
+    agent = car.conf(
+        {"bad": {**UDS_ECU, "interface": "vcan0", "bus": "can0"},
+         "good": {**OBD_ECU, "interface": "vcan0", "bus": "obd"}}, **{
+        "poll long": {"source": "bad", "service": "uds_did", "ids": ids, "period_ms": "100"},
+        "poll short": {"source": "bad", "service": "uds_did", "ids": "0xF40D", "group": "1",
+                       "period_ms": "100"},
+        "poll rpm": {"source": "good", "service": "obd_current", "ids": "0x0C",
+                     "period_ms": "100"}}).start()
+    agent.wait_open("vcan0")
+    agent.wait_log(says)
+    agent.wait("three errors", lambda s: s["diag_errors"] >= 3)
+    status = finish(car, agent, bad, good)
+    assert set(values(car, "UDS_TCM.VehicleSpeed")) == {72}
+    assert values(car, "UDS_TCM.TraceLast") == []
+    rpm = [p["value"] for p in history(car.stack, "obd.OBD2_ECM.EngineSpeed")["points"]]
+    assert set(rpm) == {1726} and len(rpm) >= 0.9 * len(requests(good)) - 5
+    assert agent.log.count(says) == 1  # once, not once a request
+    note(f"{fault}: {status['diag_errors']} errors, {len(rpm)} values of the other ECU")
+
+
+def test_what_an_ecu_says_instead(car):
+    """responsePending, busyRepeatRequest, an ECU that takes one DID at a time, and silence."""
+    car.register({"can0": UDS})
+    car.up("vcan0")
+    polls = {"dids": {"service": "uds_did", "ids": "0xF405, 0xF40C, 0xF40D"}}
+    sim = car.start("exec ecu_sim vcan0 7E1 7E9 pendings=2 pending_ms=400 busy=2 alone=1")
+    agent = start_agent(car, "vcan0", UDS_ECU, polls)
+    agent.wait_log("diag_one_at_a_time")
+    status = agent.wait("responses", lambda s: s["diag_responses"] >= 6)
+    assert status["diag_negative"] == 1 and status["diag_timeouts"] == 0
+    assert requests(sim)[:4] == ["22F405F40CF40D"] * 3 + ["22F405"]
+    car.signal(sim, "KILL")
+    agent.wait_log("diag_silent")
+    asked = agent.status["diag_requests"]
+    car.run("sleep 3")
+    assert agent.status["diag_requests"] - asked <= 4
+    sim = car.start("exec ecu_sim vcan0 7E1 7E9")
+    agent.wait_log("diag_awake")
+    answered = agent.status["diag_responses"]
+    agent.wait("responses", lambda s: s["diag_responses"] >= answered + 10)
+    finish(car, agent, sim)
+    assert set(values(car, "UDS_TCM.EngineSpeed")) == {1726}
+
+
+def test_interface_that_goes_and_comes(car):
+    """The interface of an ECU goes down, and the ECU is asked again when it is back."""
+    car.register({"can0": UDS})
+    car.up("vcan0")
+    car.start("exec ecu_sim vcan0 7E1 7E9")
+    agent = start_agent(car, "vcan0", UDS_ECU,
+                        {"dids": {"service": "uds_did", "ids": FOUR_DIDS}})
+    agent.wait("responses", lambda s: s["diag_responses"] >= 5)
+    car.run("ip link set vcan0 down")
+    agent.wait_log("what=the interface is down")
+    car.run("ip link set vcan0 up")
+    answered = agent.status["diag_responses"]
+    agent.wait("responses", lambda s: s["diag_responses"] >= answered + 5)
+    assert agent.stop()[0] == 0

@@ -7,6 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/types.h>
+
+/* On 32-bit machines, too: _TIME_BITS=64 and _FILE_OFFSET_BITS=64 reach every file of ours. */
+static_assert(sizeof(time_t) == 8, "time_t must last beyond 2038");
+static_assert(sizeof(off_t) == 8, "logs and stores may be larger than 2 GiB");
 
 #define must_check	      __attribute__((warn_unused_result))
 #define printf_like(fmt, arg) __attribute__((format(printf, fmt, arg)))

@@ -56,6 +56,8 @@ START_TEST(integers)
 }
 END_TEST
 
+enum { RANDOM_VALUES = TEST_EMULATED ? 30000 : 300000 };
+
 /* The shortest of %.15g, %.16g, %.17g that reads back, without the detour. */
 static void check_shortest(double v)
 {
@@ -77,7 +79,7 @@ START_TEST(random_values)
 					 1e-6, 1e-7, 0.392, 0.0039, 1 / 3., 17,	   1e6};
 	uint64_t x = 88172645463325252u;
 
-	for (int i = 0; i < 300000; i++) {
+	for (int i = 0; i < RANDOM_VALUES; i++) {
 		double v;
 
 		x ^= x << 13;

@@ -180,24 +180,26 @@ static unsigned count_run(const struct can_sender *s)
 	return (unsigned)(i - s->first);
 }
 
+static void note_lateness(struct can_lateness *l, int64_t due_ns, int64_t now_ns)
+{
+	if (due_ns == CAN_SENDER_ANY_TIME)
+		return;
+	l->frames++;
+	if (now_ns <= due_ns)
+		return;
+	l->sum_ns += now_ns - due_ns;
+	if (now_ns - due_ns > l->max_ns)
+		l->max_ns = now_ns - due_ns;
+}
+
 static void note_sent(struct can_sender *s, struct port *p, size_t n)
 {
-	int64_t now = s->env->now(s->env->ctx);
+	int64_t now_ns = s->env->now(s->env->ctx);
 
 	p->stalled = false;
 	p->sent += n;
-	for (; n > 0; n--, s->first++) {
-		int64_t due = s->items[s->first].due_ns, late = now - due;
-
-		if (due == CAN_SENDER_ANY_TIME)
-			continue;
-		s->late.frames++;
-		if (late <= 0)
-			continue;
-		s->late.sum_ns += late;
-		if (late > s->late.max_ns)
-			s->late.max_ns = late;
-	}
+	for (; n > 0; n--, s->first++)
+		note_lateness(&s->late, s->items[s->first].due_ns, now_ns);
 }
 
 /* error is -EAGAIN: the socket has no room and poll says when; -ENOBUFS: the interface's queue has

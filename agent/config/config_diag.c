@@ -70,6 +70,24 @@ static bool parse_padding(const char *text, bool *ret_pads, uint32_t *ret)
 	return !*ret_pads || parse_number(text, '\0', 0xFF, ret, NULL);
 }
 
+/* Two sources of one ECU would take each other's responses. */
+static int check_only_one(const struct conf *c, const char *path, const char *label,
+			  const struct can_id *response, struct error *err)
+{
+	const char *interface = conf_string(c, "source", label, "interface"), *other;
+	struct can_id id;
+
+	for (size_t i = 0;
+	     (other = conf_label(c, "source", i)) != NULL && strcmp(other, label) != 0; i++)
+		if (conf_enum(c, "source", other, "type") == SOURCE_TYPE_DIAG &&
+		    strcmp(conf_string(c, "source", other, "interface"), interface) == 0 &&
+		    parse_can_id(conf_string(c, "source", other, "response"), &id) &&
+		    id.id == response->id && id.extended == response->extended)
+			return config_fail(err, c, path, "source", label, "response",
+					   "another source of this interface has it");
+	return 0;
+}
+
 int config_check_diag(const struct conf *c, const char *path, const char *label, struct error *err)
 {
 	struct can_id request, response, functional;
@@ -90,8 +108,9 @@ int config_check_diag(const struct conf *c, const char *path, const char *label,
 	if (!parse_padding(conf_string(c, "source", label, "padding"), &pads, &padding))
 		return config_fail(err, c, path, "source", label, "padding",
 				   "a byte, 0x00 to 0xFF, or none");
-	if (!*conf_string(c, "source", label, "functional"))
-		return 0;
+	r = check_only_one(c, path, label, &response, err);
+	if (r < 0 || !*conf_string(c, "source", label, "functional"))
+		return r;
 	r = check_can_id(c, path, label, "functional", &functional, err);
 	if (r == 0 && functional.extended != request.extended)
 		r = config_fail(err, c, path, "source", label, "functional",

@@ -120,7 +120,7 @@ const char *isotp_socket_error(int error)
 {
 	switch (error) {
 	case ECOMM:
-		return "no flow control: the ECU did not take the rest of the request";
+		return "no flow control from the ECU, or nobody acknowledged a frame";
 	case ETIMEDOUT:
 		return "the response broke off: no further frame in time";
 	case EILSEQ:

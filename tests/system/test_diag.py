@@ -64,6 +64,41 @@ def test_multi_frame_both_ways(car, agent_on, ecu_on, note):
     note(f"{agent_on}, {status['diag_responses']} of {status['diag_requests']} answered")
 
 
+def test_slow_response_of_many_frames(car, note):
+    """A response that takes seconds: our flow control slows the ECU down, two frames a block."""
+    car.register({"can0": UDS})
+    car.up("vcan0")
+    sim = car.start("exec ecu_sim vcan0 7E1 7E9")
+    dump = car.start("exec candump -ta vcan0,7E9:7FF,7E1:7FF >/run/test/diag.log")
+    agent = start_agent(car, "vcan0", {**UDS_ECU, "st_min_ms": "100", "block_size": "2"},
+                        {"long": {"service": "uds_did", "ids": "0x0200"}})
+    status = agent.wait("3 responses", lambda s: s["diag_responses"] >= 3, 60)
+    car.signal(dump, "TERM")
+    finish(car, agent, sim)
+    assert status["diag_errors"] == 0 and status["diag_timeouts"] == 0
+    assert set(values(car, "UDS_TCM.TraceLast")) == {299 % 251}
+    # 43 frames after the first: flow control at first and after each two of them.
+    flow = int(car.run("grep -c '30 02 64' /run/test/diag.log").out)
+    assert flow >= 3 * 22
+    note(f"{status['diag_responses']} responses of 44 frames, {flow} times flow control")
+
+
+def test_can_fd_responses(car):
+    """ISO-TP on CAN FD: 64 bytes a frame."""
+    car.register({"can0": UDS})
+    car.up("vcan0")
+    sim = car.start("exec ecu_sim vcan0 7E1 7E9 fd=1")
+    agent = start_agent(car, "vcan0", {**UDS_ECU, "fd": "true"},
+                        {"dids": {"service": "uds_did", "ids": FOUR_DIDS}})
+    before = car.statistic("vcan0", "tx_packets")
+    status = agent.wait("10 responses", lambda s: s["diag_responses"] >= 10)
+    finish(car, agent, sim)
+    assert status["diag_errors"] == 0 and status["diag_timeouts"] == 0
+    assert set(values(car, "UDS_TCM.TraceLast")) == {299 % 251}
+    frames = car.statistic("vcan0", "tx_packets") - before
+    assert frames < 12 * len(requests(sim)), frames  # 50 and more on classic CAN
+
+
 def test_obd_of_29_bits_and_dtcs(car):
     """OBD-II: supported PIDs are found out and asked for, DTCs come with their count."""
     text = OBD2.read_text().replace(" 2024 ", " 2564485392 ")

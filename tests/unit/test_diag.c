@@ -284,6 +284,7 @@ START_TEST(what_the_ecu_supports)
 		const char *path;
 		double value;
 	} expected[] = {
+		{"OBD2_ECM.SupportedA0", 0x04000000},
 		{"OBD2_ECM.EngineLoad", 50.19607843},
 		{"OBD2_ECM.IntakeAirTemperature", 25},
 		{"OBD2_ECM.MassAirFlow", 5},
@@ -303,7 +304,7 @@ START_TEST(what_the_ecu_supports)
 	ck_assert_str_eq(asked[0], "0100");
 	ck_assert_str_eq(asked[1], "0120");
 	ck_assert_str_eq(asked[5], "01a0");
-	ck_assert_str_eq(asked[6], "01000104050c0d");
+	ck_assert_str_eq(asked[6], "010104050c0d0f");
 	for (size_t i = 0; i < array_len(expected); i++)
 		expect_value(expected[i].path, expected[i].value);
 	ck_assert_ptr_null(sample_of("OBD2_ECM.OilTemperature"));

@@ -87,6 +87,11 @@ START_TEST(identifiers)
 		"[source a] response: the same as the request");
 	refused("[source a]\ntype = diag\ninterface = can0\nrequest = 1\nresponse = 0x800\n", 5,
 		"[source a] response: 11 bits like the request, or both 29");
+	refused(ECU "[source b]\ntype = diag\ninterface = can0\nrequest = 0x7DF\n"
+		    "response = 2024\n",
+		10, "[source b] response: another source of this interface has it");
+	fine(ECU "[source b]\ntype = diag\ninterface = can1\nrequest = 0x7E0\n"
+		 "response = 0x7E8\n");
 	refused(ECU "functional = 0x18DB33F1\n", 6,
 		"[source ecu] functional: 11 bits like the request, or both 29");
 	refused(ECU "padding = 0x100\n", 6, "[source ecu] padding: a byte, 0x00 to 0xFF, or none");

@@ -2,7 +2,7 @@
  *
  *   ecu_sim INTERFACE REQUEST RESPONSE [KEY=VALUE...]
  *     functional=7DF  listens to this identifier, too
- *     dtcs=N pendings=N pending_ms=N busy=N nrc=HH alone=1 silent=1
+ *     dtcs=N pendings=N pending_ms=N busy=N nrc=HH alone=1 silent=1 fd=1
  *     fault=no_flow_control   takes no request that is longer than a frame
  *     fault=out_of_order      swaps the first two consecutive frames of a response
  *     fault=missing           leaves the second consecutive frame out
@@ -31,7 +31,7 @@ struct sim {
 	int fd, functional_fd; /* -1: none */
 	int ifindex;
 	canid_t request, response, functional;
-	bool has_functional;
+	bool has_functional, can_fd;
 	unsigned pending_ms;
 	enum fault fault;
 };
@@ -72,12 +72,14 @@ static int open_isotp(const struct sim *s, canid_t rx)
 		.flags = CAN_ISOTP_TX_PADDING | CAN_ISOTP_WAIT_TX_DONE,
 		.txpad_content = 0xAA,
 	};
+	const struct can_isotp_ll_options ll = {.mtu = CANFD_MTU, .tx_dl = CANFD_MAX_DLEN};
 	struct sockaddr_can addr = {.can_family = AF_CAN, .can_ifindex = s->ifindex};
 	int fd = socket(PF_CAN, SOCK_DGRAM | SOCK_CLOEXEC, CAN_ISOTP);
 
 	addr.can_addr.tp.rx_id = rx;
 	addr.can_addr.tp.tx_id = s->response;
 	if (fd < 0 || setsockopt(fd, SOL_CAN_ISOTP, CAN_ISOTP_OPTS, &opt, sizeof(opt)) < 0 ||
+	    (s->can_fd && setsockopt(fd, SOL_CAN_ISOTP, CAN_ISOTP_LL_OPTS, &ll, sizeof(ll)) < 0) ||
 	    bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
 		fail("ecu_sim: CAN_ISOTP");
 	return fd;
@@ -223,6 +225,8 @@ static void set(struct sim *s, const char *key, const char *value)
 		s->ecu.nrc = (uint8_t)strtoul(value, NULL, 16);
 	} else if (strcmp(key, "alone") == 0) {
 		s->ecu.one_at_a_time = n > 0;
+	} else if (strcmp(key, "fd") == 0) {
+		s->can_fd = n > 0;
 	} else if (strcmp(key, "silent") == 0) {
 		s->ecu.silent = n > 0;
 	} else {

@@ -100,7 +100,7 @@ static pid_t back_thread(pid_t pid)
 		snprintf(path, sizeof(path), "/proc/%d/task/%.20s/comm", (int)pid, e->d_name);
 		f = fopen(path, "r");
 		if (f && fgets(name, sizeof(name), f) && strcmp(name, "towline-back\n") == 0)
-			found = atoi(e->d_name);
+			found = (pid_t)strtol(e->d_name, NULL, 10);
 		if (f)
 			fclose(f);
 	}

@@ -21,7 +21,7 @@ static void clean_environment(void)
 
 static void set_up(void)
 {
-	strcpy(dir + strlen(dir) - 6, "XXXXXX");
+	memset(dir + strlen(dir) - 6, 'X', 6);
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/notify", dir);
 	snprintf(abstract, sizeof(abstract), "@towline-test-%d", (int)getpid());

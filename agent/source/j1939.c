@@ -17,6 +17,7 @@ enum {
 	CONTROL_BYTES = 256,
 	PRIORITY = 6,
 	SINGLE_MAX = 8, /* bytes of one frame */
+	NOTICES = 32,	/* sessions that the kernel may tell of at a time */
 };
 
 struct j1939 {
@@ -29,6 +30,7 @@ struct j1939 {
 	struct j1939_node node;				/* what this end is, and asks for */
 	struct j1939_filter filters[J1939_FILTERS_MAX]; /* in force while the port is open */
 	size_t n_filters;				/* 0: all passes */
+	struct j1939_notice notices[NOTICES]; /* sessions by number: what is known of them */
 	struct can_stamp stamp;
 	uint32_t overflow; /* the socket's drop counter when last seen */
 	struct limit dropped, bad, failed;
@@ -142,6 +144,7 @@ static int open_kernel(struct can_port *p, int ifindex)
 	c->ifindex = ifindex;
 	c->overflow = 0;
 	c->stamp = (struct can_stamp){0};
+	memset(c->notices, 0, sizeof(c->notices));
 	describe(c, p);
 	return c->kernel->open(ifindex, &opt);
 }
@@ -283,21 +286,27 @@ static void prepare_read(struct j1939 *c)
 	}
 }
 
-/* Sessions with us, and broadcasts, that the kernel gave up. */
-static void take_failure(struct j1939 *c, struct mmsghdr *msg)
+/* Sessions with us, and broadcasts, that the kernel gave up. It tells the end of some twice: when
+ * it gives up, and when it forgets them. */
+static void take_notice(struct j1939 *c, struct mmsghdr *msg)
 {
-	struct j1939_failure f;
+	struct j1939_notice n, *known;
 
-	if (j1939_failure_read(&msg->msg_hdr, &f) < 0 ||
-	    (f.info != J1939_EE_INFO_RX_ABORT && f.info != J1939_EE_INFO_TX_ABORT))
+	if (j1939_notice_read(&msg->msg_hdr, &n) < 0)
 		return;
-	if (f.info == J1939_EE_INFO_RX_ABORT)
-		counter_add(&c->base.env->counters->j1939_errors, 1);
+	known = &c->notices[n.key % NOTICES];
+	if (n.info == J1939_EE_INFO_RX_RTS || known->key != n.key) {
+		*known = n;
+		known->error = 0;
+	}
+	if (n.info != J1939_EE_INFO_RX_ABORT || known->error != 0)
+		return;
+	known->error = n.error;
+	counter_add(&c->base.env->counters->j1939_errors, 1);
 	if (may_log(c, &c->failed, "j1939_failed"))
-		log_warn("j1939_failed", "source=%s interface=%s way=%s pgn=%u from=%u what=%s",
-			 c->base.name, c->port.interface,
-			 f.info == J1939_EE_INFO_RX_ABORT ? "in" : "out", f.has_pgn ? f.pgn : 0,
-			 f.source, j1939_failure_text(f.error));
+		log_warn("j1939_failed", "source=%s interface=%s pgn=%u from=%u what=%s",
+			 c->base.name, c->port.interface, known->has_pgn ? known->pgn : 0,
+			 known->source, j1939_failure_text(n.error));
 }
 
 /* Returns how many, or 0 after an error that closed the port, or when there are none. */
@@ -320,7 +329,7 @@ static void on_readable(struct can_port *p, uint32_t events)
 
 	n = events & EPOLLERR ? receive(c, MSG_ERRQUEUE) : 0;
 	for (size_t i = 0; i < n; i++)
-		take_failure(c, &c->msgs[i]);
+		take_notice(c, &c->msgs[i]);
 	for (int k = 0; k < READS_A_TURN && can_port_is_open(p); k++) {
 		n = receive(c, 0);
 		now = clock_pair_read(c->base.env->tb, 1); /* after, so that none is newer */

@@ -6,14 +6,9 @@
 
 enum { ACK_BYTES = 8, ACK_PGN_AT = 5 };
 
-static bool may_log(struct j1939_node *n, struct limit *l, const char *event)
-{
-	return limit_pass(l, event, loop_now(n->env->loop));
-}
-
 static void say_unsent(struct j1939_node *n, uint32_t pgn, int error)
 {
-	if (may_log(n, &n->unsent, "j1939_unsent"))
+	if (limit_pass(&n->unsent, "j1939_unsent", loop_now(n->env->loop)))
 		log_warn("j1939_unsent", "source=%s pgn=%u what=%s", n->name, pgn,
 			 error == EADDRNOTAVAIL ? "the address is not ours yet, or no longer"
 						: strerror(error));
@@ -78,7 +73,7 @@ static void ask(struct poll *p, size_t item)
 		log_error("poll_failed", "source=%s what=no memory", n->name);
 }
 
-/* A node says that it does not have what was asked for. */
+/* A node says that it does not have what was asked for: said once a request. */
 static void hear_refusal(struct j1939_node *n, const struct j1939_received *m)
 {
 	uint32_t pgn;
@@ -86,12 +81,12 @@ static void hear_refusal(struct j1939_node *n, const struct j1939_received *m)
 	if (m->len < ACK_BYTES || m->data[0] == 0)
 		return;
 	pgn = j1939_get_pgn(m->data + ACK_PGN_AT);
-	for (size_t i = 0; i < n->poll.n; i++) {
-		if (n->requests[n->asked[i]].pgn != pgn)
+	for (size_t i = 0; i < n->n_requests; i++) {
+		if (n->requests[i].pgn != pgn || n->refused[i])
 			continue;
-		if (may_log(n, &n->refused, "j1939_refused"))
-			log_warn("j1939_refused", "source=%s pgn=%u from=%u code=%u", n->name, pgn,
-				 m->source, m->data[0]);
+		n->refused[i] = true;
+		log_warn("j1939_refused", "source=%s pgn=%u from=%u code=%u", n->name, pgn,
+			 m->source, m->data[0]);
 		return;
 	}
 }
@@ -191,6 +186,7 @@ void j1939_node_hear(struct j1939_node *n, const struct j1939_received *m)
 
 void j1939_node_open(struct j1939_node *n)
 {
+	memset(n->refused, 0, n->n_requests * sizeof(*n->refused));
 	act(n, j1939_claim_open(&n->claim));
 	if (n->claim.state == J1939_CLAIM_PENDING)
 		set_timer(n, J1939_CLAIM_WAIT_MS);
@@ -222,7 +218,8 @@ int j1939_node_init(struct j1939_node *n, const struct j1939_request *requests, 
 	n->poll.ctx = n;
 	n->requests = calloc(n_requests + 1, sizeof(*n->requests));
 	n->asked = calloc(n_requests + 1, sizeof(*n->asked));
-	if (!n->requests || !n->asked)
+	n->refused = calloc(n_requests + 1, sizeof(*n->refused));
+	if (!n->requests || !n->asked || !n->refused)
 		return -ENOMEM;
 	if (n_requests > 0)
 		memcpy(n->requests, requests, n_requests * sizeof(*n->requests));
@@ -235,4 +232,5 @@ void j1939_node_free(struct j1939_node *n)
 	poll_free(&n->poll);
 	free(n->requests);
 	free(n->asked);
+	free(n->refused);
 }

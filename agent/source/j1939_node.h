@@ -32,8 +32,9 @@ struct j1939_node {
 	struct j1939_request *requests;
 	size_t n_requests;
 	size_t *asked; /* by item of the poll: which request */
+	bool *refused; /* by request: said since the bus was opened */
 	struct poll poll;
-	struct limit refused, unsent;
+	struct limit unsent;
 };
 
 /* Copies requests. Returns 0; -EINVAL with err: requests without an address, or too many; -ENOMEM.

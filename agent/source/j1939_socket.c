@@ -41,8 +41,10 @@ int j1939_socket_bind(int fd, int ifindex, uint64_t name, uint8_t address)
 
 static int set_options(int fd, const struct j1939_socket_options *opt)
 {
-	/* Failures of received sessions come only with it. */
-	const int stamping = SOF_TIMESTAMPING_RX_SOFTWARE;
+	/* Received sessions are told of only with the first, of what only with the second, and
+	 * which number they have only with the third. */
+	const int stamping =
+		SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID;
 	const int one = 1, bytes = SOCKET_BYTES;
 
 	if (setsockopt(fd, SOL_CAN_J1939, SO_J1939_PROMISC, &one, sizeof(one)) < 0 ||

@@ -96,10 +96,10 @@ struct frame j1939_frame(const struct j1939_received *m, uint16_t bus, int64_t t
 	return f;
 }
 
-/* ---- failed sessions ---- */
+/* ---- notices ---- */
 
 /* Attributes of netlink's form, each at 4 bytes. */
-static void read_attributes(const uint8_t *p, size_t len, struct j1939_failure *ret)
+static void read_attributes(const uint8_t *p, size_t len, struct j1939_notice *ret)
 {
 	struct nlattr a;
 
@@ -123,9 +123,9 @@ static void read_attributes(const uint8_t *p, size_t len, struct j1939_failure *
 	}
 }
 
-int j1939_failure_read(struct msghdr *m, struct j1939_failure *ret)
+int j1939_notice_read(struct msghdr *m, struct j1939_notice *ret)
 {
-	struct j1939_failure f = {.source = J1939_ADDRESS_ALL};
+	struct j1939_notice f = {.source = J1939_ADDRESS_ALL};
 	struct sock_extended_err e;
 	bool found = false;
 
@@ -135,6 +135,7 @@ int j1939_failure_read(struct msghdr *m, struct j1939_failure *ret)
 			memcpy(&e, CMSG_DATA(h), sizeof(e));
 			f.info = e.ee_info;
 			f.error = (int)e.ee_errno;
+			f.key = e.ee_data;
 			found = true;
 		} else if (h->cmsg_level == SOL_SOCKET &&
 			   h->cmsg_type == SCM_TIMESTAMPING_OPT_STATS) {

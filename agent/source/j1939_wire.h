@@ -38,18 +38,20 @@ struct payload j1939_payload(const struct j1939_received *m, uint16_t bus, int64
 /* At most 8 bytes, as one frame. */
 struct frame j1939_frame(const struct j1939_received *m, uint16_t bus, int64_t t_ns);
 
-/* What came of a transport session (SO_J1939_ERRQUEUE). */
-struct j1939_failure {
+/* What the kernel tells of a transport session (SO_J1939_ERRQUEUE). Of which PGN and node it is
+ * comes with its beginning only (J1939_EE_INFO_RX_RTS). */
+struct j1939_notice {
 	unsigned info; /* J1939_EE_INFO_* */
-	int error;     /* errno, above 0 */
+	int error;     /* errno, above 0; 0: none */
+	uint32_t key;  /* the session's number, of those received */
 	bool has_pgn;
 	uint32_t pgn;
 	uint8_t source;
 };
 
 /* Of a message of the error queue. Returns 0, or -EBADMSG: it says nothing. */
-int j1939_failure_read(struct msghdr *m, struct j1939_failure *ret) must_check;
-/* What the errno of a failure means for a person. */
+int j1939_notice_read(struct msghdr *m, struct j1939_notice *ret) must_check;
+/* What the errno of a failed session means for a person. */
 const char *j1939_failure_text(int error);
 
 enum { J1939_FILTERS_MAX = J1939_FILTER_MAX };

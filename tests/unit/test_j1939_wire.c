@@ -130,16 +130,16 @@ START_TEST(refused)
 }
 END_TEST
 
-/* ---- failures ---- */
+/* ---- notices ---- */
 
 static void put_error(uint32_t info, uint32_t error)
 {
-	struct sock_extended_err e = {.ee_errno = error, .ee_info = info};
+	struct sock_extended_err e = {.ee_errno = error, .ee_info = info, .ee_data = 77};
 
 	put(SOL_CAN_J1939, SCM_J1939_ERRQUEUE, &e, sizeof(e));
 }
 
-START_TEST(failures)
+START_TEST(notices)
 {
 	static const uint8_t attributes[] = {
 		8, 0, J1939_NLA_BYTES_ACKED, 0, 7,    0,    0, 0,
@@ -147,16 +147,17 @@ START_TEST(failures)
 		5, 0, J1939_NLA_SRC_ADDR,    0, 0x21, 0,    0, 0,
 		5, 0, J1939_NLA_DEST_ADDR,   0, 0x33, 0,    0, 0,
 	};
-	struct j1939_failure f;
+	struct j1939_notice f;
 
-	ck_assert_int_eq(j1939_failure_read(&msg, &f), -EBADMSG);
+	ck_assert_int_eq(j1939_notice_read(&msg, &f), -EBADMSG);
 	put_error(J1939_EE_INFO_RX_ABORT, EHOSTUNREACH);
-	ck_assert_int_eq(j1939_failure_read(&msg, &f), 0);
+	ck_assert_int_eq(j1939_notice_read(&msg, &f), 0);
 	ck_assert_uint_eq(f.info, J1939_EE_INFO_RX_ABORT);
 	ck_assert_int_eq(f.error, EHOSTUNREACH);
+	ck_assert_uint_eq(f.key, 77);
 	ck_assert(!f.has_pgn);
 	put(SOL_SOCKET, SCM_TIMESTAMPING_OPT_STATS, attributes, sizeof(attributes));
-	ck_assert_int_eq(j1939_failure_read(&msg, &f), 0);
+	ck_assert_int_eq(j1939_notice_read(&msg, &f), 0);
 	ck_assert(f.has_pgn);
 	ck_assert_uint_eq(f.pgn, 0xEF00);
 	ck_assert_uint_eq(f.source, 0x21);
@@ -173,13 +174,13 @@ START_TEST(broken_attributes)
 		{0, 0, J1939_NLA_PGN, 0, 1, 2, 3, 4}, {3, 0, J1939_NLA_PGN, 0, 1, 2, 3, 4},
 		{7, 0, J1939_NLA_PGN, 0, 1, 2, 3, 4},
 	};
-	struct j1939_failure f;
+	struct j1939_notice f;
 
 	for (size_t i = 0; i < array_len(broken); i++) {
 		setup();
 		put_error(J1939_EE_INFO_TX_ABORT, EIO);
 		put(SOL_SOCKET, SCM_TIMESTAMPING_OPT_STATS, broken[i], sizeof(broken[i]));
-		ck_assert_int_eq(j1939_failure_read(&msg, &f), 0);
+		ck_assert_int_eq(j1939_notice_read(&msg, &f), 0);
 		ck_assert_msg(!f.has_pgn, "case %zu", i);
 	}
 }
@@ -307,7 +308,7 @@ int main(void)
 	tcase_add_test(tc, to_all);
 	tcase_add_test(tc, to_one);
 	tcase_add_test(tc, refused);
-	tcase_add_test(tc, failures);
+	tcase_add_test(tc, notices);
 	tcase_add_test(tc, broken_attributes);
 	tcase_add_test(tc, filters_of_matches);
 	tcase_add_test(tc, no_filter_and_too_many);

@@ -41,9 +41,9 @@ START_TEST(fine)
 		"[can can0]\nbitrate=0\n",
 		"[can can0]\nbitrate=500000\n[can can1]\nbitrate=83333\nlisten_only=yes\n",
 		"[can can0]\nbitrate=500000\nsample_point=0.8\nsjw=4\nrestart_ms=0\n",
-		"[can can0]\nbitrate=500000\nsample_point=0.875\nfd=true\ndbitrate=500000\n",
-		"[can "
-		"can0]\nbitrate=500000\nfd=true\ndbitrate=8000000\ndsample_point=0.75\ndsjw=2\n",
+		"[can can0]\nbitrate=500000\nfd=true\ndbitrate=500000\n",
+		"[can can0]\nbitrate=500000\nfd=true\ndbitrate=8000000\ndsample_point=0.75\n",
+		"[can can0]\nbitrate=500000\nfd=true\ndbitrate=8000000\ndsjw=2\n",
 	};
 
 	for (size_t i = 0; i < array_len(sections); i++) {

@@ -1,5 +1,6 @@
 #include "agent/diag/diag.h"
 
+#include "agent/diag/fds.h"
 #include "agent/diag/report.h"
 #include "agent/diag/uds.h"
 #include "agent/health/limit.h"
@@ -9,13 +10,14 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 /* How an item's last request ended; what repeats is not said again. */
 struct last {
 	bool known;
 	enum diag_end end;
-	int detail; /* NRC or errno */
+	int detail;	 /* NRC or errno */
+	unsigned silent; /* times in a row */
+	unsigned turns;	 /* since then */
 };
 
 /* A response on its way into the pipeline, which may be busy. */
@@ -105,16 +107,17 @@ static void reschedule(struct diag *d)
 
 static bool is_news(struct diag *d, const struct diag_result *r)
 {
-	struct last now = {.known = true, .end = r->end, .detail = r->nrc ? r->nrc : r->error};
+	int detail = r->nrc ? r->nrc : r->error;
 	struct last *last;
 	bool news;
 
 	if (d->asked == DIAG_REQUESTS_MAX)
 		return true;
 	last = &d->last[d->asked];
-	news = last->known ? last->end != now.end || last->detail != now.detail
-			   : now.end != DIAG_END_OK;
-	*last = now;
+	news = last->known ? last->end != r->end || last->detail != detail : r->end != DIAG_END_OK;
+	last->known = true;
+	last->end = r->end;
+	last->detail = detail;
 	return news;
 }
 
@@ -134,6 +137,32 @@ static void say(struct diag *d, const struct diag_result *r)
 		 d->base.name, d->port.interface, d->opt.socket.request, text, why);
 }
 
+/* Where the ECU responds to others, what it does not respond to is not there, and each time costs
+ * the others the wait. */
+static bool is_turn_skipped(struct diag *d, struct last *last)
+{
+	if (last->silent < DIAG_SILENT_AFTER || d->silent >= DIAG_SILENT_AFTER)
+		return false;
+	return ++last->turns % DIAG_RARELY != 0;
+}
+
+static void note_silence(struct diag *d, enum diag_end end)
+{
+	if (d->asked == DIAG_REQUESTS_MAX)
+		return;
+	if (end == DIAG_END_SILENT)
+		d->last[d->asked].silent++;
+	else
+		d->last[d->asked].silent = 0;
+}
+
+static void ecu_is_awake(struct diag *d)
+{
+	log_info("diag_awake", "source=%s", d->base.name);
+	for (size_t i = 0; i < d->schedule.n; i++)
+		d->last[i].silent = 0;
+}
+
 /* Parked cars have ECUs that sleep: asking them all the time would keep them, or the bus, awake. */
 static int mind_silence(struct diag *d, enum diag_end end)
 {
@@ -141,7 +170,7 @@ static int mind_silence(struct diag *d, enum diag_end end)
 		return 0;
 	if (end != DIAG_END_SILENT) {
 		if (d->silent >= DIAG_SILENT_AFTER)
-			log_info("diag_awake", "source=%s", d->base.name);
+			ecu_is_awake(d);
 		d->silent = 0;
 		return 0;
 	}
@@ -277,6 +306,7 @@ static void on_ended(struct diag_session *s, const struct diag_result *r)
 
 	diag_count(d->base.env->counters, r->end);
 	say(d, r);
+	note_silence(d, r->end);
 	if (mind_silence(d, r->end) < 0) {
 		out_of_memory(d);
 	} else if (r->end == DIAG_END_OK) {
@@ -330,6 +360,10 @@ static void on_ask(struct poll *p, size_t item)
 	struct diag *d = p->ctx;
 	int r;
 
+	if (is_turn_skipped(d, &d->last[item])) {
+		request_done(d);
+		return;
+	}
 	d->asked = item;
 	r = diag_session_ask(&d->session, &d->schedule.items[item].request);
 	if (r < 0)
@@ -340,48 +374,15 @@ static void on_ask(struct poll *p, size_t item)
 
 /* ---- the port ---- */
 
-static void close_fds(struct diag *d)
-{
-	if (d->fds.functional >= 0)
-		(void)close(d->fds.functional);
-	if (d->fds.listener >= 0)
-		(void)close(d->fds.listener);
-	d->fds = (struct diag_fds){-1, -1, -1};
-}
-
-static int open_fds(struct diag *d, int ifindex)
-{
-	const struct isotp_socket_options *o = &d->opt.socket;
-
-	d->fds.main = d->opt.open ? d->opt.open(DIAG_FD_MAIN) : isotp_socket_open(ifindex, o);
-	if (d->fds.main < 0)
-		return d->fds.main;
-	d->fds.listener = d->opt.open ? d->opt.open(DIAG_FD_LISTENER)
-				      : isotp_socket_open_listener(ifindex, o);
-	if (d->fds.listener < 0)
-		return d->fds.listener;
-	if (!d->opt.has_functional)
-		return 0;
-	d->fds.functional = d->opt.open
-				    ? d->opt.open(DIAG_FD_FUNCTIONAL)
-				    : isotp_socket_open_functional(ifindex, d->opt.functional, o);
-	return d->fds.functional < 0 ? d->fds.functional : 0;
-}
-
 /* The port closes the main socket that it was given; the others are closed here. */
 static int port_open(struct can_port *p, int ifindex)
 {
 	struct diag *d = p->ctx;
 	int r;
 
-	close_fds(d); /* of an attempt that failed after this */
-	r = open_fds(d, ifindex);
-	if (r == 0)
-		return d->fds.main;
-	if (d->fds.main >= 0)
-		(void)close(d->fds.main);
-	close_fds(d);
-	return r;
+	diag_fds_close_others(&d->fds); /* of an attempt that failed after this */
+	r = diag_fds_open(&d->fds, ifindex, &d->opt);
+	return r < 0 ? r : d->fds.main;
 }
 
 static void port_opened(struct can_port *p)
@@ -399,7 +400,7 @@ static void forget_request(struct diag *d)
 	poll_stop(&d->poll);
 	diag_session_stop(&d->session);
 	d->delivery.n = d->delivery.next = 0;
-	close_fds(d);
+	diag_fds_close_others(&d->fds);
 }
 
 static void port_closed(struct can_port *p)
@@ -488,7 +489,7 @@ static void set_up_parts(struct diag *d, const struct source_env *env,
 			 const struct diag_options *opt)
 {
 	d->opt = *opt;
-	d->fds = (struct diag_fds){-1, -1, -1};
+	d->fds = DIAG_FDS_NONE;
 	d->port = (struct can_port){
 		.source = &d->base,
 		.open = port_open,
@@ -508,7 +509,7 @@ static void set_up_parts(struct diag *d, const struct source_env *env,
 		.stray = on_stray,
 		.failed = on_failed,
 		.ctx = d,
-		.fds = {-1, -1, -1},
+		.fds = DIAG_FDS_NONE,
 	};
 }
 

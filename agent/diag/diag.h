@@ -12,7 +12,7 @@
 
 struct can_interface;
 
-enum { DIAG_POLLS_MAX = 16, DIAG_SILENT_AFTER = 3 };
+enum { DIAG_POLLS_MAX = 16, DIAG_SILENT_AFTER = 3, DIAG_RARELY = 8 };
 
 enum diag_fd { DIAG_FD_MAIN, DIAG_FD_FUNCTIONAL, DIAG_FD_LISTENER };
 

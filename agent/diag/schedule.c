@@ -111,7 +111,7 @@ static void discover(struct maker *m)
 {
 	const uint8_t service = (uint8_t)(diag_service_byte(m->poll->service) + UDS_POSITIVE);
 	struct diag_request r = {.service = m->poll->service, .n = 1};
-	int64_t period_ns = DIAG_DISCOVER_MS * NS_PER_MS;
+	int64_t period_ns = DIAG_DISCOVER_S * NS_PER_S;
 
 	if (!coverage_of(m->c, &service, 1).wanted)
 		return;

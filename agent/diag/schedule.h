@@ -11,7 +11,7 @@ enum {
 	DIAG_POLL_IDS_MAX = 256, /* of one [poll] */
 	DIAG_REQUESTS_MAX = 256, /* of one source */
 	DIAG_POLL_NAME = 48,
-	DIAG_DISCOVER_MS = 1000, /* between the requests that ask for the supported PIDs */
+	DIAG_DISCOVER_S = 60, /* at most, until an ECU tells its supported PIDs again */
 };
 
 /* One [poll NAME]. */

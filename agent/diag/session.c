@@ -84,7 +84,7 @@ void diag_session_start(struct diag_session *s, struct diag_fds fds)
 void diag_session_stop(struct diag_session *s)
 {
 	s->active = false;
-	s->fds = (struct diag_fds){-1, -1, -1};
+	s->fds = DIAG_FDS_NONE;
 	loop_timer_cancel(&s->timer);
 }
 

@@ -41,6 +41,8 @@ struct diag_fds {
 	int listener;	/* isotp_socket_open_listener; -1: none */
 };
 
+#define DIAG_FDS_NONE ((struct diag_fds){-1, -1, -1})
+
 struct diag_session {
 	/* Set by the owner; borrowed. Times above 0. */
 	struct loop *loop;

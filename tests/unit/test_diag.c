@@ -510,6 +510,48 @@ START_TEST(silent_ecu_is_asked_less_often)
 }
 END_TEST
 
+/* The ECU is there, but says nothing to one PID: the others keep their pace. */
+START_TEST(what_is_not_there_is_asked_for_rarely)
+{
+	struct diag_id there[] = {{0x0C, 0}}, missing[] = {{0x5C, 0}};
+	struct diag_poll polls[] = {
+		{.service = DIAG_OBD_CURRENT,
+		 .ids = there,
+		 .n_ids = 1,
+		 .period_ns = 500 * NS_PER_MS,
+		 .group = 1},
+		{.service = DIAG_OBD_CURRENT,
+		 .ids = missing,
+		 .n_ids = 1,
+		 .period_ns = 500 * NS_PER_MS,
+		 .group = 1},
+	};
+	struct diag_options opt = obd_options(polls, array_len(polls));
+	size_t n_there = 0, n_missing = 0;
+
+	start(&opt);
+	run_ms(40000);
+	for (size_t i = 0; i < n_asked; i++) {
+		n_there += strcmp(asked[i], "010c") == 0;
+		n_missing += strcmp(asked[i], "015c") == 0;
+	}
+	ck_assert_uint_ge(n_there, 60);
+	ck_assert_uint_ge(n_missing, DIAG_SILENT_AFTER + 5);
+	ck_assert_uint_le(n_missing, DIAG_SILENT_AFTER + 10);
+}
+END_TEST
+
+/* An ECU without service 09: it is asked once a period which info types there are. */
+START_TEST(nothing_to_discover)
+{
+	ecu.silent = true;
+	start_poll((struct diag_poll){
+		.service = DIAG_OBD_INFO, .any = true, .period_ns = 10 * NS_PER_S});
+	run_ms(25000);
+	ck_assert_uint_eq(n_asked, 3);
+}
+END_TEST
+
 START_TEST(negative_responses_count)
 {
 	struct diag_id ids[] = {{0xF405, 0}};
@@ -657,6 +699,8 @@ int main(void)
 	tcase_add_test(tc, nothing_is_discovered_for_nobody);
 	tcase_add_test(tc, identifier_without_signals);
 	tcase_add_test(tc, silent_ecu_is_asked_less_often);
+	tcase_add_test(tc, what_is_not_there_is_asked_for_rarely);
+	tcase_add_test(tc, nothing_to_discover);
 	tcase_add_test(tc, negative_responses_count);
 	tcase_add_test(tc, responses_to_others_count);
 	tcase_add_test(tc, waits_for_room);

@@ -187,3 +187,28 @@ def test_interface_goes(car):
     agent.wait("the second", lambda s: s["j1939_messages"] >= 2)
     finish(agent)
     assert car.values("can0.DM1.Last") == [27, 27]
+
+
+@pytest.fixture
+def without_j1939(car):
+    """A kernel that has no CAN_J1939, as many have."""
+    module = car.run("grep j1939 /lib/modules/load").out.strip()
+    car.run("rmmod can_j1939")
+    yield
+    car.run(f"insmod {module}")
+
+
+def test_kernel_without_j1939(car, without_j1939):
+    """A kernel without J1939: raw frames are taken instead, and said so; protocol=kernel waits."""
+    agent = start_agent(car, "auto")
+    agent.wait_log("this kernel has no CAN_J1939")
+    log = Log()
+    log.broadcast(NODE, DM1, payload(10, 18))
+    log.play(car)
+    agent.wait("the payload", lambda s: s["j1939_messages"] >= 1)
+    finish(agent)
+    assert car.values("can0.DM1.Last") == [27]
+    agent = car.conf({"can1": {"type": "j1939", "bus": "can0", "protocol": "kernel"}},
+                     name="kernel").start()
+    agent.wait_log("this kernel has no SocketCAN with CAN_J1939")
+    assert agent.stop()[0] == 0

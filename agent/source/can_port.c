@@ -22,6 +22,7 @@ static void port_close(struct can_port *p)
 void can_port_fail(struct can_port *p, int error)
 {
 	const struct source_env *env = p->source->env;
+	int64_t wait_s = p->up_again ? 0 : CAN_PORT_RETRY_S;
 	char what[96];
 
 	port_close(p);
@@ -33,7 +34,8 @@ void can_port_fail(struct can_port *p, int error)
 						sizeof(what)));
 	}
 	p->error = error;
-	if (loop_timer_in(env->loop, &p->retry, CAN_PORT_RETRY_S * NS_PER_S) < 0)
+	p->up_again = false;
+	if (loop_timer_in(env->loop, &p->retry, wait_s * NS_PER_S) < 0)
 		source_end(p->source);
 }
 
@@ -67,6 +69,7 @@ static void on_retry(struct loop_timer *t)
 		return;
 	}
 	p->error = 0;
+	p->up_again = false;
 	log_info("source_open", "source=%s interface=%s%s%s", p->source->name, p->interface,
 		 *p->note ? " " : "", p->note);
 	if (p->opened)
@@ -80,10 +83,15 @@ static void on_readable(struct loop_fd *io, uint32_t events)
 	p->readable(p, events);
 }
 
+/* The watch may hear of down and up before the socket tells that it was down. */
 static void on_change(struct can_watcher *w, const struct can_watch_change *c)
 {
-	if (c->up)
-		can_port_retry(w->ctx);
+	struct can_port *p = w->ctx;
+
+	if (c->up && can_port_is_open(p))
+		p->up_again = true;
+	else if (c->up)
+		can_port_retry(p);
 }
 
 /* Without a watch, or when it has no room for another interface, there is the retry. */

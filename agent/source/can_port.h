@@ -36,6 +36,7 @@ struct can_port {
 	struct loop_fd io;
 	struct loop_timer retry;
 	struct can_watcher watcher;
+	bool up_again; /* the interface went up while this was open: it may be of before */
 };
 
 /* Copies interface. Returns 0, or -EINVAL with err: no name for an interface. Opens with the loop's

@@ -1,7 +1,9 @@
 /* The watch over CAN interfaces and the restarts that follow from it, under a clock that the test
  * turns, with a socket pair in place of the kernel. */
+#include "agent/source/can_interface.h"
 #include "agent/source/can_link_msg.h"
 #include "agent/source/can_links.h"
+#include "agent/source/can_port.h"
 #include "agent/source/can_watch.h"
 #include "tests/unit/loop_fixture.h"
 #include "tests/unit/suite.h"
@@ -586,6 +588,83 @@ START_TEST(left_alone)
 }
 END_TEST
 
+/* ---- a port ---- */
+
+static int n_ports_opened, port_end = -1;
+
+static int port_find(const char *interface, struct can_interface *ret)
+{
+	(void)interface;
+	*ret = (struct can_interface){.index = 3};
+	return 0;
+}
+
+static int port_open(struct can_port *p, int ifindex)
+{
+	int fds[2];
+
+	(void)p;
+	(void)ifindex;
+	n_ports_opened++;
+	if (port_end >= 0)
+		close(port_end);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds), 0);
+	port_end = fds[1];
+	return fds[0];
+}
+
+static void port_readable(struct can_port *p, uint32_t events)
+{
+	(void)events;
+	can_port_fail(p, ENETDOWN);
+}
+
+/* Opens when its interface goes up, whoever hears of it first. */
+START_TEST(port_follows)
+{
+	const struct source_env env = {.loop = l, .counters = &counters, .watch = watch};
+	char name[] = "s";
+	struct source source = {.env = &env, .name = name};
+	struct can_port p = {.source = &source,
+			     .open = port_open,
+			     .find = port_find,
+			     .readable = port_readable,
+			     .protocol = "CAN_RAW"};
+
+	n_ports_opened = 0;
+	ck_assert_int_eq(can_port_start(&p, "can0", NULL), 0);
+	turn();
+	is("can0", CAN_STATE_ERROR_ACTIVE);
+	ck_assert_int_eq(n_ports_opened, 1);
+	timebase_fake_advance(&fake, NS_PER_S);
+	/* Down: the port hears of it, the watch later; it opens with the interface. */
+	can_port_fail(&p, ENETDOWN);
+	turn(); /* up was told after it had been opened: it looks once */
+	ck_assert_int_eq(n_ports_opened, 2);
+	can_port_fail(&p, ENETDOWN);
+	turn();
+	ck_assert_int_eq(n_ports_opened, 2);
+	is("can0", -1);
+	is("can0", CAN_STATE_ERROR_ACTIVE);
+	turn();
+	ck_assert_int_eq(n_ports_opened, 3);
+	/* Down and up, and only then does the socket say so. */
+	is("can0", -1);
+	is("can0", CAN_STATE_ERROR_ACTIVE);
+	ck_assert_int_eq(n_ports_opened, 3);
+	can_port_fail(&p, ENETDOWN);
+	turn();
+	ck_assert_int_eq(n_ports_opened, 4);
+	can_port_fail(&p, ENETDOWN);
+	timebase_fake_advance(&fake, CAN_PORT_RETRY_S * NS_PER_S);
+	turn();
+	ck_assert_int_eq(n_ports_opened, 5);
+	can_port_stop(&p);
+	close(port_end);
+	port_end = -1;
+}
+END_TEST
+
 /* Under the kernel of this machine, whatever it has: no interface of that name. */
 START_TEST(real_socket)
 {
@@ -615,6 +694,7 @@ int main(void)
 	tcase_add_test(w, removed_in_the_call);
 	tcase_add_test(w, socket_lost);
 	tcase_add_test(w, no_room);
+	tcase_add_test(w, port_follows);
 	tcase_add_test(w, real_socket);
 	tcase_add_checked_fixture(k, watch_up, links_down);
 	tcase_add_test(k, agent_restarts);

@@ -17,6 +17,7 @@ enum {
 	CONTROL_BYTES = 256,
 	PRIORITY = 6,
 	SINGLE_MAX = 8, /* bytes of one frame */
+	PACKET = 7,	/* bytes of a longer payload in one frame */
 	NOTICES = 32,	/* sessions that the kernel may tell of at a time */
 };
 
@@ -31,6 +32,7 @@ struct j1939 {
 	struct j1939_filter filters[J1939_FILTERS_MAX]; /* in force while the port is open */
 	size_t n_filters;				/* 0: all passes */
 	struct j1939_notice notices[NOTICES]; /* sessions by number: what is known of them */
+	struct bus_health health;	      /* raw: the other source tells it */
 	struct can_stamp stamp;
 	uint32_t overflow; /* the socket's drop counter when last seen */
 	struct limit dropped, bad, failed;
@@ -165,6 +167,8 @@ static void on_opened(struct can_port *p)
 {
 	struct j1939 *c = p->ctx;
 
+	if (!c->can)
+		bus_health_up(&c->health);
 	j1939_node_open(&c->node);
 }
 
@@ -220,6 +224,7 @@ static void read_overflow(struct j1939 *c, const struct j1939_received *m)
 	if (!m->has_overflow)
 		return;
 	c->overflow = m->overflow;
+	c->health.frames_lost += lost;
 	counter_add(&n->frames_dropped_socket, lost);
 	counter_add(&n->frames_dropped, lost);
 }
@@ -250,6 +255,15 @@ static int hand_over(struct j1939 *c, const struct j1939_received *m, int64_t t_
 	return env->payload(env->ctx, &p);
 }
 
+/* For the load of the bus: all are of 29 bits. */
+static void count_frames(struct j1939 *c, const struct j1939_received *m)
+{
+	uint32_t n = m->len > SINGLE_MAX ? 1 + (uint32_t)(m->len + PACKET - 1) / PACKET : 1;
+
+	c->health.frames += n;
+	c->health.frames_extended += n;
+}
+
 static void take(struct j1939 *c, struct mmsghdr *msg, const struct clock_pair *now)
 {
 	struct counters *n = c->base.env->counters;
@@ -261,6 +275,7 @@ static void take(struct j1939 *c, struct mmsghdr *msg, const struct clock_pair *
 		refuse(c, r);
 		return;
 	}
+	count_frames(c, &m);
 	j1939_node_hear(&c->node, &m);
 	if (hand_over(c, &m, can_stamp_mono(&c->stamp, &m.stamps, now)) != SOURCE_BUSY)
 		return;
@@ -309,6 +324,17 @@ static void take_notice(struct j1939 *c, struct mmsghdr *msg)
 			 known->source, j1939_failure_text(n.error));
 }
 
+/* The interface may be back already: one look before the wait. */
+static void lose(struct j1939 *c, int error)
+{
+	can_port_fail(&c->port, error);
+	if (error != ENETDOWN && error != ENODEV && error != ENXIO)
+		return;
+	if (!c->can)
+		bus_health_down(&c->health, error);
+	can_port_retry(&c->port);
+}
+
 /* Returns how many, or 0 after an error that closed the port, or when there are none. */
 static size_t receive(struct j1939 *c, int flags)
 {
@@ -317,7 +343,7 @@ static size_t receive(struct j1939 *c, int flags)
 	prepare_read(c);
 	n = c->kernel->receive(c->port.io.fd, c->msgs, MESSAGES_A_READ, flags);
 	if (n < 0 && n != -EAGAIN && n != -EINTR)
-		can_port_fail(&c->port, -n);
+		lose(c, -n);
 	return n < 0 ? 0 : (size_t)n;
 }
 
@@ -362,6 +388,7 @@ static void stop(struct source *s)
 	if (c->can)
 		source_stop(c->can);
 	j1939_node_close(&c->node);
+	bus_health_stop(&c->health);
 	can_port_stop(&c->port);
 }
 
@@ -419,6 +446,20 @@ static int start_raw(struct j1939 *c, const struct j1939_options *opt, struct er
 	return can_port_start(&c->port, opt->can.interface, err);
 }
 
+static int start_health(struct j1939 *c, const struct j1939_options *opt)
+{
+	static const struct bus_health_reads real = {can_link_read, can_traffic_read};
+
+	c->health = (struct bus_health){
+		.source = &c->base,
+		.port = &c->port,
+		.reads = opt->can.kernel ? opt->can.kernel->health : real,
+		.bus = c->bus,
+		.period_ns = opt->can.status_period_ns ? opt->can.status_period_ns : NS_PER_S,
+	};
+	return bus_health_start(&c->health);
+}
+
 static int start(struct j1939 *c, const struct j1939_options *opt, struct error *err)
 {
 	int r = j1939_node_init(&c->node, opt->requests, opt->n_requests, err);
@@ -435,7 +476,8 @@ static int start(struct j1939 *c, const struct j1939_options *opt, struct error 
 	c->port.open = open_kernel;
 	c->port.readable = on_readable;
 	c->port.protocol = "CAN_J1939";
-	return can_port_start(&c->port, opt->can.interface, err);
+	r = can_port_start(&c->port, opt->can.interface, err);
+	return r < 0 ? r : start_health(c, opt); /* its timer is due after the port's */
 }
 
 static void prepare(struct j1939 *c, const struct j1939_options *opt)

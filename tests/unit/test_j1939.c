@@ -217,7 +217,25 @@ static int can_open(int ifindex, const char *interface, const struct can_filters
 	return -ENOBUFS;
 }
 
-static const struct socketcan_kernel can_kernel = {.open = can_open, .find = fake_find};
+static int no_link(const char *interface, struct can_link_state *ret)
+{
+	(void)interface;
+	(void)ret;
+	return -EAFNOSUPPORT;
+}
+
+static int no_traffic(const char *interface, struct can_traffic *ret)
+{
+	(void)interface;
+	(void)ret;
+	return -EAFNOSUPPORT;
+}
+
+static const struct socketcan_kernel can_kernel = {
+	.open = can_open,
+	.find = fake_find,
+	.health = {.link = no_link, .traffic = no_traffic},
+};
 
 /* ---- the agent ---- */
 
@@ -388,6 +406,25 @@ START_TEST(refused_and_lost)
 }
 END_TEST
 
+/* The bus has a status as that of a socketcan source has. */
+START_TEST(tells_the_status_of_the_bus)
+{
+	struct catalog *with = NULL;
+	size_t before;
+
+	ck_assert_int_eq(bus_status_add(&with, cat, NULL), 0);
+	catalog_free(cat);
+	env.cat = cat = with;
+	start(listener);
+	pass(1000);
+	before = got.n;
+	pass(1000);
+	pass(1000);
+	ck_assert_uint_eq(got.n, before + 2);
+	ck_assert_int_eq(got.payloads[got.n - 1].kind, PAYLOAD_STATUS);
+}
+END_TEST
+
 START_TEST(opens_again)
 {
 	kernel.find_error = ENETDOWN;
@@ -402,12 +439,18 @@ START_TEST(opens_again)
 	ck_assert_uint_eq(kernel.opens, 1);
 	add(0, 0, 0, 0)->error = ENETDOWN;
 	add(0xFEE5, 0x21, 0xFF, 8);
+	kernel.find_error = ENETDOWN;
 	pass(1);
 	ck_assert_uint_eq(got.n, 0);
+	kernel.find_error = 0;
 	pass(3000);
 	ck_assert_uint_eq(kernel.opens, 2);
 	ck_assert_uint_eq(got.n, 1);
-	ck_assert_uint_eq(counter_get(&counters.sources_failed), 3);
+	ck_assert_uint_eq(counter_get(&counters.sources_failed), 4);
+	/* Gone and back already: no wait. */
+	add(0, 0, 0, 0)->error = ENETDOWN;
+	pass(1);
+	ck_assert_uint_eq(kernel.opens, 3);
 }
 END_TEST
 
@@ -480,9 +523,11 @@ START_TEST(asking_fails)
 	ck_assert_uint_eq(counter_get(&counters.j1939_requests), 1);
 	/* Nothing is sent while it is closed. */
 	add(0, 0, 0, 0)->error = ENETDOWN;
+	kernel.find_error = ENETDOWN;
 	pass(1);
 	pass(2500);
 	ck_assert_uint_eq(kernel.n_sent, 1);
+	kernel.find_error = 0;
 	pass(3000);
 	pass(1000);
 	ck_assert_uint_gt(kernel.n_sent, 1);
@@ -627,6 +672,7 @@ int main(void)
 	tcase_add_test(tc, payloads);
 	tcase_add_test(tc, sessions_of_others);
 	tcase_add_test(tc, refused_and_lost);
+	tcase_add_test(tc, tells_the_status_of_the_bus);
 	tcase_add_test(tc, opens_again);
 	tcase_add_test(tc, filters);
 	tcase_add_test(tc, asks_for_what_is_wanted);

@@ -152,17 +152,22 @@ def pytest_configure(config):
     config.pluginmanager.unregister(name="terminalreporter")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    item.started = time.monotonic()
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     lines = item.config.lines
-    if call.when == "setup":
-        item.started = time.monotonic()
     if call.when != "call" and report.outcome == "passed":
         return
     kept = keep(item) if report.outcome != "passed" else None
-    lines.result(report, (item.obj.__doc__ or item.name).splitlines()[0].rstrip("."),
-                 time.monotonic() - item.started,
+    what = (item.obj.__doc__ or item.name).splitlines()[0].rstrip(".")
+    if hasattr(item, "callspec"):
+        what += f" ({item.callspec.id})"
+    lines.result(report, what, time.monotonic() - item.started,
                  "; ".join(v for k, v in item.user_properties if k == "note"))
     if kept:
         lines.say(f"     test {item.name}; kept: {kept.relative_to(ROOT)}")

@@ -30,7 +30,8 @@
 	X(diag_negative, "negative responses that ended a request")                                \
 	X(diag_timeouts, "requests without a response in time")                                    \
 	X(diag_errors, "requests that could not be sent, responses that were not to the point")    \
-	X(j1939_messages, "payloads put together from J1939 transport frames")                     \
+	X(j1939_messages,                                                                          \
+	  "payloads put together from J1939 transport frames, here or by the kernel")              \
 	X(j1939_errors, "J1939 transport sessions given up")                                       \
 	X(j1939_requests, "J1939 requests for a PGN sent")                                         \
 	X(isotp_messages, "payloads put together from ISO-TP frames")                              \

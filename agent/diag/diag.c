@@ -63,8 +63,18 @@ static void out_of_memory(struct diag *d)
 
 /* ---- schedule ---- */
 
+static bool is_discovering(const struct diag *d)
+{
+	for (size_t i = 0; i < d->schedule.n; i++)
+		if (d->schedule.items[i].discovers)
+			return true;
+	return false;
+}
+
 static void say_schedule(const struct diag *d)
 {
+	if (is_discovering(d)) /* there is more to come */
+		return;
 	log_info("diag_schedule", "source=%s requests=%zu", d->base.name, d->schedule.n);
 	if (d->schedule.left_out > 0)
 		log_error("diag_too_many", "source=%s max=%d left_out=%zu", d->base.name,
@@ -547,6 +557,8 @@ static int start(struct diag *d, const struct diag_options *opt, struct error *e
 			 " what=no message of the catalog has the response identifier",
 			 d->base.name, opt->socket.response);
 	reschedule(d);
+	if (d->schedule.n == 0)
+		say_schedule(d);
 	return can_port_start(&d->port, opt->interface, err);
 }
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from car import DATA
 from conftest import ROOT
 from helpers import history
 
@@ -199,4 +200,27 @@ def test_interface_that_goes_and_comes(car):
     car.run("ip link set vcan0 up")
     answered = agent.status["diag_responses"]
     agent.wait("responses", lambda s: s["diag_responses"] >= answered + 5)
+    assert agent.stop()[0] == 0
+
+
+def test_kernel_without_isotp(car):
+    """A kernel without can-isotp: said, the bus is read on, and asked once the module is there."""
+    car.register({"can0": UDS, "raw": DATA / "burst.dbc"})
+    car.up("vcan0")
+    car.run("rmmod can_isotp")
+    try:
+        agent = car.conf({"ecu": {**UDS_ECU, "interface": "vcan0", "bus": "can0"},
+                          "vcan0": {"bus": "raw"}},
+                         **{"poll dids": {"source": "ecu", "service": "uds_did",
+                                          "ids": FOUR_DIDS, "period_ms": "100"}}).start()
+        agent.wait_log("this kernel has no SocketCAN with CAN_ISOTP")
+        agent.wait_log("source_open source=vcan0")
+        car.run("can_burst vcan0 500 200")
+        status = agent.wait("200 frames", lambda s: s["frames_received"] == 200)
+        assert status["diag_requests"] == 0 and status["sources_failed"] >= 1
+    finally:
+        car.run("insmod /lib/modules/can-isotp.ko")
+    car.start("exec ecu_sim vcan0 7E1 7E9")
+    agent.wait_log("source_open source=ecu")
+    agent.wait("responses", lambda s: s["diag_responses"] >= 3)
     assert agent.stop()[0] == 0

@@ -32,6 +32,7 @@ struct can_watch {
 	struct can_watch_kernel kernel;
 	struct loop_fd io;
 	struct loop_timer tick;
+	bool lost; /* messages, for want of room; asked for when there is room for the answers */
 	int error; /* why the socket is not open, as last logged; 0: open */
 	size_t n;
 	struct can_watch_link links[CAN_WATCH_LINKS_MAX];
@@ -268,9 +269,14 @@ static bool read_once(struct can_watch *w)
 		return true;
 	}
 	if (n < 0 && errno == ENOBUFS) {
+		w->lost = true;
+		return true;
+	}
+	if (n < 0 && errno == EAGAIN && w->lost) {
 		log_warn("link_messages_lost", "what=asking for all of them");
+		w->lost = false;
 		ask_all(w);
-		return w->io.fd >= 0;
+		return false;
 	}
 	if (n == 0 || (errno != EAGAIN && errno != EINTR))
 		watch_fail(w, n == 0 ? ECONNRESET : errno);

@@ -139,6 +139,18 @@ static bool parse_id(const char *text, enum diag_service service, struct diag_id
 	return true;
 }
 
+static bool is_repeated(const struct conf *c, const char *label, enum diag_service service,
+			size_t n, const struct diag_id *id)
+{
+	struct diag_id before;
+
+	for (size_t i = 0; i < n; i++)
+		if (parse_id(conf_list(c, "poll", label, "ids", i), service, &before) &&
+		    before.id == id->id)
+			return true;
+	return false;
+}
+
 static int check_ids(const struct conf *c, const char *path, const char *label,
 		     enum diag_service service, struct error *err)
 {
@@ -159,6 +171,10 @@ static int check_ids(const struct conf *c, const char *path, const char *label,
 				       "'%.40s': 0x00 to 0x%s, with /BYTES from 1 to %d if need be",
 				       item, diag_id_bytes(service) == 2 ? "FFFF" : "FF",
 				       RECORD_BYTES_MAX);
+			return config_fail(err, c, path, "poll", label, "ids", what);
+		}
+		if (is_repeated(c, label, service, i, &id)) {
+			(void)snprintf(what, sizeof(what), "'%.40s' is there twice", item);
 			return config_fail(err, c, path, "poll", label, "ids", what);
 		}
 	}

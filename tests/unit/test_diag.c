@@ -644,6 +644,36 @@ START_TEST(refused_options)
 }
 END_TEST
 
+/* More requests than there is room for: those that fit are asked, the rest is counted. */
+START_TEST(bounded_schedule)
+{
+	static struct diag_id ids[DIAG_POLL_IDS_MAX];
+	static struct diag_schedule s, again;
+	struct diag_learnt learnt[2] = {0};
+	struct coverage c = {.cat = cat, .wants = on_wants};
+	struct diag_poll polls[2] = {
+		{.service = DIAG_OBD_CURRENT, .ids = ids, .n_ids = 200, .period_ns = 1, .group = 1},
+		{.service = DIAG_OBD_CURRENT, .ids = ids, .n_ids = 200, .period_ns = 1, .group = 1},
+	};
+
+	for (size_t i = 0; i < array_len(ids); i++)
+		ids[i] = (struct diag_id){0x0C, 0};
+	c.message = coverage_message(cat, 0, 0x7E8, false);
+	diag_schedule_make(&s, polls, learnt, 2, &c);
+	ck_assert_uint_eq(s.n, DIAG_REQUESTS_MAX);
+	ck_assert_uint_eq(s.left_out, 400 - DIAG_REQUESTS_MAX);
+	diag_schedule_make(&again, polls, learnt, 2, &c);
+	ck_assert(diag_schedule_equal(&s, &again));
+	polls[1].group = 6;
+	diag_schedule_make(&again, polls, learnt, 2, &c);
+	ck_assert(!diag_schedule_equal(&s, &again));
+	ck_assert_uint_eq(again.n, 200 + 34);
+	c.message = CATALOG_NONE;
+	diag_schedule_make(&again, polls, learnt, 2, &c);
+	ck_assert_uint_eq(again.n, 0);
+}
+END_TEST
+
 /* A sweep over all polls at once, and a stop in the middle of a request. */
 START_TEST(many_polls_and_a_stop)
 {
@@ -707,6 +737,7 @@ int main(void)
 	tcase_add_test(tc, socket_that_is_lost_is_opened_again);
 	tcase_add_test(tc, kernel_without_isotp);
 	tcase_add_test(tc, refused_options);
+	tcase_add_test(tc, bounded_schedule);
 	tcase_add_test(tc, many_polls_and_a_stop);
 	return suite_run("diag", &tc, 1);
 }

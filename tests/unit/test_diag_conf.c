@@ -114,6 +114,8 @@ START_TEST(polls)
 	refused(POLL "uds_did\nids = 0xF190/0\n", 9, "[poll p] ids: '0xF190/0'");
 	refused(POLL "uds_did\nids = 0xF190/4093\n", 9, "[poll p] ids: '0xF190/4093'");
 	refused(POLL "uds_did\nids = 0xF190/\n", 9, "[poll p] ids: '0xF190/'");
+	refused(POLL "uds_did\nids = 0xF190, 1, 0xf190/17\n", 9,
+		"[poll p] ids: '0xf190/17' is there twice");
 	refused(POLL "uds_did\nids = F190\n", 9, "[poll p] ids: 'F190'");
 	refused(POLL "uds_did\nids = auto\n", 9, "[poll p] ids: auto stands alone");
 	refused(POLL "obd_current\nids = 0x0C, auto\n", 9, "[poll p] ids: auto stands alone");

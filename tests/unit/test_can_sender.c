@@ -44,7 +44,7 @@ static void flush_all(uint32_t n)
 {
 	ck_assert_int_eq(can_sender_flush(s, &err), 0);
 	ck_assert_uint_eq(can_sender_unsent(s), 0);
-	w.env.wait(&w, NULL, 0, 0);
+	w.env.wait(&w, NULL, 0);
 	ck_assert_uint_eq(w.n_got, n);
 	for (uint32_t i = 0; i < n; i++)
 		ck_assert_uint_eq(w.got[i].frame.can_id, i + 1);

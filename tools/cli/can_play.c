@@ -240,14 +240,18 @@ int can_play(int argc, char **argv)
 {
 	struct options o = {0};
 	struct teller teller = {0};
-	int code = parse_options(&o, argc, argv);
+	const struct play_env *env;
+	int code = parse_options(&o, argc, argv), r;
 
 	if (code != EXIT_OK)
 		return code;
 	teller.quiet = o.quiet;
 	o.play.notice = on_notice;
 	o.play.ctx = &teller;
-	code = play(&o, play_env_system());
+	r = play_env_system(&env);
+	if (r < 0)
+		return cli_fail(EXIT_FAILED, "can play: %s", strerror(-r));
+	code = play(&o, env);
 	play_env_system_end();
 	return code;
 }

@@ -224,9 +224,9 @@ static int wait_for_room(struct can_sender *s, struct port *p, int error, struct
 		return -ETIMEDOUT;
 	}
 	if (error == -EAGAIN)
-		r = s->env->wait(s->env->ctx, &fd, 1, end);
+		r = s->env->wait(s->env->ctx, &fd, end);
 	else
-		r = s->env->wait(s->env->ctx, NULL, 0, now + RETRY_NS);
+		r = s->env->wait(s->env->ctx, NULL, now + RETRY_NS);
 	if (r < 0 && r != -EINTR)
 		return fail(p, -r, err);
 	return r < 0 ? r : 0;

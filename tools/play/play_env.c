@@ -8,19 +8,27 @@
 #include <linux/can/error.h>
 #include <linux/can/raw.h>
 #include <signal.h>
-#include <sys/prctl.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
+/* An absolute time that kernels without 64-bit time on 32-bit machines take, too. */
+#define UNTIL_MAX_NS (INT32_MAX * NS_PER_S)
+
 static const int signals[] = {SIGINT, SIGTERM};
 static struct sigaction before[array_len(signals)];
-static sigset_t mask_before;
-static volatile sig_atomic_t stopped;
+static int ended_fd = -1; /* eventfd: readable from the first signal on */
+static int timer_fd = -1;
 
 static void on_signal(int signo)
 {
+	const uint64_t one = 1;
+	int error = errno;
+
 	(void)signo;
-	stopped = 1;
+	(void)!write(ended_fd, &one, sizeof(one));
+	errno = error;
 }
 
 static int64_t system_now(void *ctx)
@@ -32,22 +40,37 @@ static int64_t system_now(void *ctx)
 	return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
 }
 
-/* The signals are let in only here, so that none falls between a look at stopped and the sleep. */
-static int system_wait(void *ctx, struct pollfd *fds, size_t n, int64_t until_ns)
+/* Setting the timer also takes back what it said of an earlier time. */
+static int set_timer(int64_t until_ns)
 {
-	int64_t now = system_now(ctx);
-	int64_t left = until_ns > now ? until_ns - now : 0;
-	struct timespec t = {.tv_sec = (time_t)(left / NS_PER_S),
-			     .tv_nsec = (long)(left % NS_PER_S)};
-	int r;
+	int64_t at = until_ns < UNTIL_MAX_NS ? until_ns : UNTIL_MAX_NS;
+	struct itimerspec t = {
+		.it_value = {.tv_sec = (time_t)(at / NS_PER_S), .tv_nsec = (long)(at % NS_PER_S)}};
 
-	(void)ctx;
-	if (stopped)
+	return timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &t, NULL) < 0 ? -errno : 0;
+}
+
+/* poll itself counts in milliseconds: the timer is one of its descriptors. */
+static int system_wait(void *ctx, struct pollfd *fd, int64_t until_ns)
+{
+	bool over = until_ns <= system_now(ctx);
+	struct pollfd all[] = {
+		{.fd = ended_fd, .events = POLLIN},
+		{.fd = timer_fd, .events = POLLIN},
+		{.fd = fd ? fd->fd : -1, .events = fd ? fd->events : 0},
+	};
+	int r = over ? 0 : set_timer(until_ns);
+
+	if (r < 0)
+		return r;
+	r = poll(all, array_len(all), over ? 0 : -1);
+	if (r < 0)
+		return errno == EINTR ? 0 : -errno; /* the next wait knows by which signal */
+	if (all[0].revents)
 		return -EINTR;
-	r = ppoll(fds, (nfds_t)n, &t, &mask_before);
-	if (r < 0 && errno == EINTR && !stopped) /* stopped and continued */
-		return 0;
-	return r < 0 ? -errno : r;
+	if (fd)
+		fd->revents = all[2].revents;
+	return all[2].revents != 0;
 }
 
 static int set_socket(int fd, int ifindex, bool fd_frames)
@@ -129,24 +152,28 @@ static int system_send(void *ctx, int fd, struct mmsghdr *msgs, unsigned n)
 	return sent < 0 ? -errno : sent;
 }
 
+/* A second signal ends the program, wherever it is. */
 static void take_signals(void)
 {
-	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-	sigset_t ours;
+	struct sigaction sa = {.sa_handler = on_signal,
+			       .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
 
 	(void)sigemptyset(&sa.sa_mask);
-	(void)sigemptyset(&ours);
 	for (size_t i = 0; i < array_len(signals); i++) {
 		(void)sigaction(signals[i], NULL, &before[i]);
-		if (before[i].sa_handler == SIG_IGN) /* nohup, or a shell's background job */
-			continue;
-		(void)sigaction(signals[i], &sa, NULL);
-		(void)sigaddset(&ours, signals[i]);
+		if (before[i].sa_handler != SIG_IGN) /* nohup, or a shell's background job */
+			(void)sigaction(signals[i], &sa, NULL);
 	}
-	(void)sigprocmask(SIG_BLOCK, &ours, &mask_before);
 }
 
-const struct play_env *play_env_system(void)
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
+}
+
+int play_env_system(const struct play_env **ret)
 {
 	static const struct play_env env = {
 		.now = system_now,
@@ -154,17 +181,25 @@ const struct play_env *play_env_system(void)
 		.open = system_open,
 		.send = system_send,
 	};
+	int r;
 
-	stopped = 0;
+	ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (ended_fd < 0 || timer_fd < 0) {
+		r = -errno;
+		close_fd(&ended_fd);
+		close_fd(&timer_fd);
+		return r;
+	}
 	take_signals();
-	(void)prctl(PR_SET_TIMERSLACK, 1UL); /* ns; the default is 50 us */
-	return &env;
+	*ret = &env;
+	return 0;
 }
 
 void play_env_system_end(void)
 {
 	for (size_t i = 0; i < array_len(signals); i++)
 		(void)sigaction(signals[i], &before[i], NULL);
-	(void)sigprocmask(SIG_SETMASK, &mask_before, NULL);
-	(void)prctl(PR_SET_TIMERSLACK, 0UL);
+	close_fd(&ended_fd);
+	close_fd(&timer_fd);
 }

@@ -99,7 +99,7 @@ static int wait_for_input(struct player *p, struct error *err)
 
 	if (r < 0)
 		return r;
-	r = p->env->wait(p->env->ctx, &fd, 1, INT64_MAX);
+	r = p->env->wait(p->env->ctx, &fd, INT64_MAX);
 	p->now_ns = p->env->now(p->env->ctx);
 	if (r < 0 && r != -EINTR)
 		error_set(err, "%.200s: %s", p->name, strerror(-r));
@@ -132,7 +132,7 @@ static int look(struct player *p)
 {
 	if (++p->lines % LINES_A_LOOK)
 		return 0;
-	return p->env->wait(p->env->ctx, NULL, 0, 0);
+	return p->env->wait(p->env->ctx, NULL, 0);
 }
 
 /* Returns 1 with p->line; 0: the end; -EINVAL: a bad line, in bad; another -errno with err. */
@@ -249,7 +249,7 @@ static int wait_until(struct player *p, int64_t due_ns, struct error *err)
 	r = flush(p, err);
 	tell_of_silence(p);
 	while (r == 0 && (p->now_ns = p->env->now(p->env->ctx)) < due_ns)
-		r = p->env->wait(p->env->ctx, NULL, 0, due_ns);
+		r = p->env->wait(p->env->ctx, NULL, due_ns);
 	return r;
 }
 

@@ -34,7 +34,7 @@ static void start_requests(struct j1939_node *n)
 
 void j1939_node_choose(struct j1939_node *n, const struct frame_match *matches, size_t n_matches)
 {
-	bool running = n->poll.running, changed = false;
+	bool changed = false;
 	size_t k = 0;
 
 	for (size_t i = 0; i < n->n_requests; i++) {
@@ -52,8 +52,7 @@ void j1939_node_choose(struct j1939_node *n, const struct frame_match *matches, 
 		assert(r == 0); /* there is room for all of them */
 	}
 	log_info("j1939_asks", "source=%s pgns=%zu unused=%zu", n->name, k, n->n_requests - k);
-	if (running || n->claim.state == J1939_CLAIM_HELD)
-		start_requests(n);
+	start_requests(n);
 }
 
 static void ask(struct poll *p, size_t item)

@@ -219,6 +219,42 @@ static int parse_payload(struct text *t, struct frame *f, struct error *err)
 	return parse_data(t, f, CLASSIC_DATA_MAX, err);
 }
 
+static int parse_frame(struct text *t, struct candump_line *ret, struct error *err)
+{
+	int r = parse_time(t, &ret->frame.t_ns, err);
+
+	if (r < 0)
+		return r;
+	r = parse_bus(t, ret->bus, err);
+	if (r < 0)
+		return r;
+	r = parse_id(t, &ret->frame, err);
+	if (r < 0)
+		return r;
+	ret->frame.bus = FRAME_BUS_NONE;
+	return parse_payload(t, &ret->frame, err);
+}
+
+/* "can0  123   [8]  11 22 33": without -l candump writes for people, with any of several times, or
+ * none. What tells is the length in brackets behind the identifier. */
+static bool is_for_people(const struct text *t)
+{
+	const char *open = memchr(t->start, '[', (size_t)(t->end - t->start));
+	struct text length;
+	const char *id;
+
+	if (!open)
+		return false;
+	for (id = open; id > t->start && is_blank(id[-1]); id--)
+		;
+	if (id == open || id == t->start || !hex_value[(unsigned char)id[-1]])
+		return false;
+	length = (struct text){.start = t->start, .p = open + 1, .end = t->end};
+	while (digit(&length) < 10)
+		length.p++;
+	return length.p > open + 1 && peek(&length) == ']';
+}
+
 int candump_parse(const char *line, size_t len, struct candump_line *ret, struct error *err)
 {
 	struct text t = {.start = line, .p = line, .end = line + len};
@@ -227,17 +263,10 @@ int candump_parse(const char *line, size_t len, struct candump_line *ret, struct
 	skip_blanks(&t);
 	if (t.p == t.end || *t.p == '#')
 		return -ENODATA;
-	r = parse_time(&t, &ret->frame.t_ns, err);
-	if (r < 0)
-		return r;
-	r = parse_bus(&t, ret->bus, err);
-	if (r < 0)
-		return r;
-	r = parse_id(&t, &ret->frame, err);
-	if (r < 0)
-		return r;
-	ret->frame.bus = FRAME_BUS_NONE;
-	return parse_payload(&t, &ret->frame, err);
+	r = parse_frame(&t, ret, err);
+	if (r < 0 && is_for_people(&t))
+		error_set(err, "what candump shows on a screen; record logs with candump -l");
+	return r;
 }
 
 /* ---- writing ---- */

@@ -18,8 +18,8 @@ struct candump_line {
 };
 
 /* Parses one line without its newline. Returns 0; -EINVAL with err saying what is wrong where
- * (column). Empty lines and lines that start with # give -ENODATA. Bytes of frame.data beyond len
- * are left as they were. */
+ * (column), or that the line is candump's without -l. Empty lines and lines that start with # give
+ * -ENODATA. Bytes of frame.data beyond len are left as they were. */
 int candump_parse(const char *line, size_t len, struct candump_line *ret,
 		  struct error *err) must_check;
 /* Writes a line with its newline (no NUL); returns its length. Whole microseconds; t_ns below 0 is

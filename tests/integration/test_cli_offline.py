@@ -288,14 +288,38 @@ def test_play_names_what_is_missing(towline, tmp_path):
 def test_play_of_nothing(towline, tmp_path):
     (tmp_path / "a.log").write_text("rubbish\n" * 30)
     done = towline("can", "play", "a.log")
-    assert done.returncode == 0
+    assert done.returncode == 1
     assert done.stdout == "a.log: 0 frames in 0.000 s; skipped 30 bad lines\n"
     lines = done.stderr.splitlines()
-    assert len(lines) == 21
+    assert len(lines) == 22
     assert lines[19] == "towline: can play: a.log:20: column 1: expected '(' and a time"
     assert lines[20] == "towline: can play: further bad lines are not shown"
+    assert lines[21] == "towline: can play: a.log: no log of candump -l"
+    done = towline("can", "play", "-q", "a.log")
+    assert done.returncode == 1
+    assert done.stderr == "towline: can play: a.log: no log of candump -l\n"
+    (tmp_path / "a.log").write_text("# nothing yet\n\n")
+    done = towline("can", "play", "a.log")
+    assert done.returncode == 0 and done.stderr == ""
+    (tmp_path / "a.log").write_text("rubbish\n(1.0) can0 20000004#0000000000000000\n")
     done = towline("can", "play", "-q", "a.log")
     assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout == "a.log: 0 frames in 0.000 s; skipped 1 error frames, 1 bad lines\n"
+
+
+# What candump shows without -l, with and without its times.
+@pytest.mark.parametrize("line", ["  can0  123   [2]  11 22",
+                                  " (1436509052.249713)  can0  123   [2]  11 22",
+                                  " (2015-07-10 08:17:32.249713)  can0  123  [02]  11 22"])
+def test_a_log_for_people(towline, car, tmp_path, line):
+    (tmp_path / "a.log").write_text(line + "\n")
+    for name, command in ("can play", ()), ("decode", ("--catalog", car)):
+        done = towline(*name.split(), *command, "a.log")
+        assert done.returncode == 1
+        said = done.stderr.splitlines()
+        assert said[0].endswith(
+            "a.log:1: what candump shows on a screen; record logs with candump -l")
+        assert said[-1] == f"towline: {name}: a.log: no log of candump -l"
 
 
 @pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGTERM])

@@ -139,6 +139,23 @@ static const struct {
 	{"(1.0) can0 123##", "hex digit of CAN FD flags"},
 	{"(1.0) can0 123##Z00", "hex digit of CAN FD flags"},
 	{"(1.0) can0 123#R9", "length of 0 to 8"},
+	{"(1.0) can0 123 [1", "expected '#'"},
+	{"(1.0) can0 123 []", "expected '#'"},
+	{"(1.0) can0 123[8]", "expected '#'"},
+	{"(1.0) can0 xyz [8]", "3 or 8 hex digits"},
+	{"[8]", "expected '('"},
+	{" [8]", "expected '('"},
+};
+
+/* candump without -l: plain, with its times (-t a, -t A, -t z), -x, CAN FD, remote, an error. */
+static const char *const for_people[] = {
+	"  can0  123   [8]  11 22 33 44 55 66 77 88",
+	" (1436509052.249713)  can0  12345678   [2]  11 22",
+	" (2015-07-10 08:17:32.249713)  can0  123   [0]",
+	" (000.000000)  vcan0  123  [12]  11 22 33 44 55 66 77 88 99 AA BB CC",
+	"  can0  TX B -  123  [64]  11",
+	"  can0  123   [0]  remote request",
+	"  can0  20000004   [8]  00 10 00 00 00 00 00 00   ERRORFRAME",
 };
 
 START_TEST(bad_line)
@@ -150,6 +167,17 @@ START_TEST(bad_line)
 	ck_assert_msg(strstr(err.text, bad_lines[_i].says) != NULL, "'%s': '%s'",
 		      bad_lines[_i].line, err.text);
 	ck_assert_int_eq(parse(bad_lines[_i].line, &l, NULL), -EINVAL);
+}
+END_TEST
+
+START_TEST(line_for_people)
+{
+	struct candump_line l;
+	struct error err = {0};
+
+	ck_assert_int_eq(parse(for_people[_i], &l, &err), -EINVAL);
+	ck_assert_str_eq(err.text, "what candump shows on a screen; record logs with candump -l");
+	ck_assert_int_eq(parse(for_people[_i], &l, NULL), -EINVAL);
 }
 END_TEST
 
@@ -526,6 +554,7 @@ int main(void)
 	tcase_add_test(tc, other_frames);
 	tcase_add_test(tc, no_frame_in_it);
 	tcase_add_loop_test(tc, bad_line, 0, array_len(bad_lines));
+	tcase_add_loop_test(tc, line_for_people, 0, array_len(for_people));
 	tcase_add_test(tc, format_reads_back);
 	tcase_add_test(tc, splitter_in_pieces);
 	tcase_add_test(tc, over_long_line);

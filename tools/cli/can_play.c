@@ -191,26 +191,28 @@ static void say_lateness(const struct can_sender *s)
 		printf("; queue full %" PRIu64 " times", can_sender_waits(s));
 }
 
-/* The one line at the end. */
-static void say_counts(const struct player *p, const char *path, bool interrupted)
+static const char *name_of(const char *path)
 {
-	const struct can_sender *s = player_sender(p);
-	struct player_counts c;
-	double seconds;
+	return strcmp(path, "-") == 0 ? "stdin" : path;
+}
 
-	player_counts(p, &c);
-	seconds = (double)c.duration_ns / NS_PER_S;
-	printf("%s: ", strcmp(path, "-") == 0 ? "stdin" : path);
+/* The one line at the end. */
+static void say_counts(const struct can_sender *s, const struct player_counts *c, const char *path,
+		       bool interrupted)
+{
+	double seconds = (double)c->duration_ns / NS_PER_S;
+
+	printf("%s: ", name_of(path));
 	if (interrupted)
-		printf("ended at line %" PRIu64 ", ", c.line);
-	printf("%" PRIu64 " frames in %.3f s", c.frames, seconds);
+		printf("ended at line %" PRIu64 ", ", c->line);
+	printf("%" PRIu64 " frames in %.3f s", c->frames, seconds);
 	if (seconds > 0)
-		printf(" (%.0f/s)", (double)c.frames / seconds);
+		printf(" (%.0f/s)", (double)c->frames / seconds);
 	for (size_t i = 0; i < can_sender_ports(s); i++)
 		printf("%s %s %" PRIu64, i ? "," : ":", can_sender_interface(s, i),
 		       can_sender_sent(s, i));
 	say_lateness(s);
-	say_skipped(&c);
+	say_skipped(c);
 	putchar('\n');
 }
 
@@ -220,6 +222,7 @@ static int play(const struct options *o, const struct play_env *env)
 {
 	struct error err = {"out of memory"};
 	struct player *p = NULL;
+	struct player_counts counts;
 	int r = player_new(&p, &o->play, env, &err);
 
 	if (r == -EINTR)
@@ -229,10 +232,14 @@ static int play(const struct options *o, const struct play_env *env)
 	r = player_run(p, &err);
 	if (!o->quiet)
 		say_buses(p);
-	say_counts(p, o->play.path, r == -EINTR);
+	player_counts(p, &counts);
+	say_counts(player_sender(p), &counts, o->play.path, r == -EINTR);
 	player_free(p);
 	if (r < 0 && r != -EINTR)
 		return cli_fail(EXIT_FAILED, "can play: %s", err.text);
+	if (r == 0 && counts.bad_lines > 0 && counts.good_lines == 0)
+		return cli_fail(EXIT_FAILED, "can play: %s: no log of candump -l",
+				name_of(o->play.path));
 	return EXIT_OK;
 }
 

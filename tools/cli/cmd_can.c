@@ -33,8 +33,8 @@ static const char help[] =
 	"         --json               as a JSON array\n"
 	"\n"
 	"Exit codes: 0 done; the log was played to its end, or to Ctrl-C, bad lines skipped;\n"
-	"1 not: an interface failed, or the log cannot be read on; 2 wrong usage; 3 state: no\n"
-	"such CAN interface.\n";
+	"1 not: an interface failed, or the log cannot be read on, or has not one good line;\n"
+	"2 wrong usage; 3 state: no such CAN interface.\n";
 
 static const struct {
 	const char *name;

@@ -59,8 +59,8 @@ static const char help[] =
 	"\n"
 	"Bad lines are skipped and reported as FILE:LINE (the first 20), and change nothing about\n"
 	"the exit code: 0 when the log was read to its end and all output written; 1 when not (a\n"
-	"truncated gzip file, a full disk): what came before was decoded. 2: wrong usage.\n"
-	"3: no signal matches --signals.\n";
+	"truncated gzip file, a full disk; what came before was decoded), or when every line was\n"
+	"bad. 2: wrong usage. 3: no signal matches --signals.\n";
 
 static int parse_options(struct options *o, int argc, char **argv)
 {
@@ -218,6 +218,8 @@ static int finish(struct job *j, const struct options *o)
 	decode_report_end(j->report, j->decoder, o->stats);
 	if (log_result < 0)
 		cli_fail(EXIT_FAILED, "decode: %s", log_err.text);
+	else if (decode_report_no_log(j->report))
+		log_result = cli_fail(-EINVAL, "decode: %s: no log of candump -l", o->log);
 	if (out_result < 0)
 		cli_fail(EXIT_FAILED, "decode: %s", out_err.text);
 	return log_result < 0 || out_result < 0 ? EXIT_FAILED : EXIT_OK;

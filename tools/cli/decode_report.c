@@ -171,6 +171,11 @@ uint64_t decode_report_frames(const struct decode_report *r)
 	return r->frames;
 }
 
+bool decode_report_no_log(const struct decode_report *r)
+{
+	return r->bad_lines > 0 && r->frames == 0;
+}
+
 void decode_report_progress(struct decode_report *r, const struct candump_reader *log)
 {
 	uint64_t read, size;

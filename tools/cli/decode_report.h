@@ -18,6 +18,8 @@ uint16_t decode_report_bus(struct decode_report *r, const char *bus);
 void decode_report_frame(struct decode_report *r, const struct frame *f, uint32_t message,
 			 size_t samples);
 uint64_t decode_report_frames(const struct decode_report *r);
+/* There were lines, and none of them was a frame. */
+bool decode_report_no_log(const struct decode_report *r);
 
 /* From time to time: draws the progress. */
 void decode_report_progress(struct decode_report *r, const struct candump_reader *log);

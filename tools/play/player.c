@@ -330,6 +330,7 @@ static int play_round(struct player *p, struct error *err)
 			return 0;
 		p->counts.line = p->split.line;
 		if (r == 1) {
+			p->counts.good_lines++;
 			r = play_line(p, err);
 		} else if (r == -EINVAL) {
 			p->counts.bad_lines++;

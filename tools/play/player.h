@@ -31,7 +31,8 @@ struct player_options {
 };
 
 struct player_counts {
-	uint64_t frames; /* sent */
+	uint64_t frames;     /* sent: taken by the kernel */
+	uint64_t good_lines; /* of the log, to be played or not */
 	uint64_t bad_lines;
 	uint64_t error_frames; /* of the log: never sent */
 	uint64_t unmapped;     /* frames of buses that have no interface */

@@ -342,6 +342,7 @@ def test_state_of_what_is_no_can_interface(towline):
     fails(towline("can", "state", "--json", "lo"), 3,
           "can state: interface lo: the interface is not CAN")
     fails(towline("can", "state", "i" * 300), 3, "there is no such interface")
+    fails(towline("can", "state", "nocan8", "nocan9"), 3, "interface nocan8: ", "interface nocan9: ")
 
 
 # ---- output that does not get out ----

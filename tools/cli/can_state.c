@@ -194,15 +194,27 @@ static int add_all(struct report *r)
 	return EXIT_OK;
 }
 
-static int fill(struct report *r, char **names)
+/* One that is not there takes nothing from the others; the first failure is the code. */
+static int add_interfaces(struct report *r, char **names)
 {
-	int code = EXIT_OK;
+	int code = EXIT_OK, failed;
 
 	if (!*names)
 		return add_all(r);
-	for (; code == EXIT_OK && *names; names++)
-		code = add_named(r, *names);
+	for (; *names; names++) {
+		failed = add_named(r, *names);
+		if (code == EXIT_OK)
+			code = failed;
+	}
 	return code;
+}
+
+static void print_report(const struct report *r)
+{
+	if (r->table)
+		table_print(r->table, stdout);
+	else if (json_dumpf(r->json, stdout, JSON_INDENT(2)) == 0)
+		putchar('\n');
 }
 
 int can_state(int argc, char **argv)
@@ -220,11 +232,9 @@ int can_state(int argc, char **argv)
 		r.table = new_table();
 	if (!r.json && !r.table)
 		return cli_fail(EXIT_FAILED, "can state: out of memory");
-	code = fill(&r, argv + optind);
-	if (code == EXIT_OK && r.table)
-		table_print(r.table, stdout);
-	else if (code == EXIT_OK && json_dumpf(r.json, stdout, JSON_INDENT(2)) == 0)
-		putchar('\n');
+	code = add_interfaces(&r, argv + optind);
+	if (r.n > 0)
+		print_report(&r);
 	table_free(r.table);
 	json_decref(r.json);
 	return code;

@@ -1,5 +1,6 @@
 """towline can play on real SocketCAN, held against what candump of can-utils reads."""
 
+import re
 import subprocess
 
 import pytest
@@ -47,33 +48,41 @@ def frames(text):
 def listen(car, interfaces):
     """candump of all of them by one socket: it keeps their order."""
     dump = car.start(f"exec candump -r 16000000 -L {interfaces} >/run/test/dump")
-    car.run("sleep 0.3")
+    wait_for("candump", lambda: " raw" in car.run("cat /proc/net/can/rcvlist_all").out)
     return dump
 
 
 def heard(car, dump, n):
     def lines():
         return int(car.run("wc -l </run/test/dump").out)
-    wait_for(f"{n} frames", lambda: lines() >= n, 20)
+    wait_for(f"{n} frames", lambda: lines() >= n, 60)
     car.signal(dump, "TERM")
     dump.wait()
     return frames(car.run("cat /run/test/dump").out)
 
 
 def test_play_two_buses(bench, drive_log, note):
-    """towline can play: every frame of two buses, in order, with its timing."""
+    """towline can play: every frame of two buses, in order; a delay is made up for."""
     bench.up("vcan0", "vcan1")
     sent = frames(drive_log.read_text())
     dump = listen(bench, "any")
-    done = bench.run(f"towline can play --map can0=vcan0 --map can1=vcan1 {bench.put(drive_log)}",
-                     timeout_s=60)
+    done = bench.run(f"""
+        towline can play --map can0=vcan0 --map can1=vcan1 {bench.put(drive_log)} &
+        sleep 1; kill -STOP $!; sleep 1; kill -CONT $!
+        wait $!""", timeout_s=120)
     got = heard(bench, dump, len(sent))
     assert [(b, f) for _, b, f in got] == [("v" + b, f) for _, b, f in sent]
-    late = sorted(abs((g - got[0][0]) - (s - sent[0][0])) for (g, *_), (s, *_) in zip(got, sent))
-    # An emulated machine on a busy one: what matters is that delays do not add up.
-    assert late[len(late) // 2] < 0.1 and late[-1] < 1
     assert f"{len(sent)} frames in " in done.out
-    note(f"{len(sent)} frames, {1000 * late[len(late) // 2]:.1f} ms off in the median")
+    off = [g - s for (g, *_), (s, *_) in zip(got, sent)]
+    delays = sum(max(0, b - a) for a, b in zip(off, off[1:]))
+    # However late single frames are on a busy machine: did the delays add up, all of them would be
+    # left at the end. And it never runs ahead: no sooner than 100 us before its time.
+    left = min(off[-len(off) // 4:]) - min(off[:len(off) // 4])
+    assert left < delays / 2
+    seconds = float(re.search(r" frames in ([0-9.]+) s", done.out).group(1))
+    assert seconds > sent[-1][0] - sent[0][0] - 0.001
+    note(f"{len(sent)} frames; delays of {delays:.3f} s, of which {max(0, left):.3f} s are left "
+         "at the end")
 
 
 def test_play_kinds_of_frames(bench):
@@ -136,32 +145,42 @@ def test_play_without_the_interface(bench):
     assert bench.statistic("vcan0", "tx_packets") == 0
 
 
+def wait_sent(bench, interface, n):
+    wait_for(f"{n} frames", lambda: bench.statistic(interface, "tx_packets") >= n, 60)
+
+
 def test_play_interface_fails(bench):
     """towline can play: an interface that goes down or bus-off meanwhile ends it with the line."""
     bench.up("vcan0")
-    (bench.folder / "log").write_text("".join(f"({i / 100}) can0 123#00\n" for i in range(1000)))
+    (bench.folder / "log").write_text("".join(f"({i / 100}) can0 123#00\n" for i in range(100)))
     log = f"{bench.guest_folder}/log"
-    bench.start("sleep 1; ip link set vcan0 down")
-    out = fails(bench, f"--map can0=vcan0 {log}", ": interface vcan0: the interface is down")
-    sent = int(out.split(": vcan0 ")[1].split(";")[0])
-    assert 0 < sent < 1000 and f"log:{sent + 1}: " in out
+    played = bench.start(f"exec towline can play --loop --map can0=vcan0 {log}")
+    wait_sent(bench, "vcan0", 10)
+    bench.run("ip link set vcan0 down")
+    assert played.wait(60).code == 1
+    assert ": interface vcan0: the interface is down" in played.out
+    sent = int(played.out.split(": vcan0 ")[1].split(";")[0])
+    assert sent == bench.statistic("vcan0", "tx_packets")
+    assert f"log:{sent % 100 + 1}: " in played.out
     adapter = bench.slcan("sl0")
     bench.up("sl0")
-    played = bench.start(f"exec towline can play --map can0=sl0 {log}")
-    wait_for("frames", lambda: any(h.startswith("t123") for h in adapter.heard()))
+    played = bench.start(f"exec towline can play --loop --map can0=sl0 {log}")
+    wait_for("frames", lambda: any(h.startswith("t123") for h in adapter.heard()), 60)
     adapter.say("sb010020")
-    assert played.wait().code == 1
+    assert played.wait(60).code == 1
     assert ": interface sl0: the controller went bus-off" in played.out
     fails(bench, f"--map can0=sl0 {log}", "interface sl0: the controller is bus-off")
-    assert '"state": "bus-off"' in bench.run("towline can state --json sl0").out
+    shown = bench.run("! towline can state nocan9 sl0").out
+    assert "interface nocan9: there is no such interface" in shown
+    assert re.search(r"^sl0 .* bus-off ", shown, re.M)
 
 
 def test_play_is_ended(bench):
-    """towline can play --loop: SIGTERM ends it at once, in good order."""
+    """towline can play: SIGTERM ends it at once, in good order."""
     bench.up("vcan0")
-    (bench.folder / "log").write_text("(1.0) can0 123#00\n(2.0) can0 123#00\n(99.0) can0 123#00\n")
+    (bench.folder / "log").write_text("(1.0) can0 123#00\n(2.0) can0 123#00\n(9999.0) can0 123#00\n")
     played = bench.start(f"exec towline can play --map can0=vcan0 {bench.guest_folder}/log")
-    bench.run("sleep 1.5")
+    wait_sent(bench, "vcan0", 2)
     bench.signal(played, "TERM")
-    assert played.wait(5).code == 0
+    assert played.wait(60).code == 0
     assert "ended at line 3, 2 frames in " in played.out

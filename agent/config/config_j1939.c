@@ -1,6 +1,6 @@
 #include "agent/config/config.h"
 
-#include "agent/source/j1939.h"
+#include "agent/j1939/j1939.h"
 
 #include <ctype.h>
 #include <stdio.h>

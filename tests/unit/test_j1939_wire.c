@@ -1,6 +1,6 @@
 #include "agent/decode/j1939tp.h"
-#include "agent/source/j1939_claim.h"
-#include "agent/source/j1939_wire.h"
+#include "agent/j1939/j1939_claim.h"
+#include "agent/j1939/j1939_wire.h"
 #include "tests/unit/suite.h"
 
 #include <linux/errqueue.h>

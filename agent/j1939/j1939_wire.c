@@ -1,4 +1,4 @@
-#include "agent/source/j1939_wire.h"
+#include "agent/j1939/j1939_wire.h"
 
 #include <linux/errqueue.h>
 #include <linux/netlink.h>

@@ -1,4 +1,4 @@
-#include "agent/source/j1939_claim.h"
+#include "agent/j1939/j1939_claim.h"
 
 enum { ADDRESS_NONE = 254 };
 

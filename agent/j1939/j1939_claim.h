@@ -1,4 +1,4 @@
-/* agent/source/j1939_claim.h: an own address on a J1939 bus (SAE J1939-81 §4.4): a fixed one, or
+/* agent/j1939/j1939_claim.h: an own address on a J1939 bus (SAE J1939-81 §4.4): a fixed one, or
  * one that is claimed with a NAME and may be lost to a lower NAME. Pure: it says what to send.
  *
  * One address only: a node that loses it stays without, until the bus is opened again. */

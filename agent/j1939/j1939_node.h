@@ -1,10 +1,10 @@
-/* agent/source/j1939_node.h: this end as a node of a J1939 bus: its address, and the PGNs that it
- * asks for (PGN 59904, SAE J1939-21 §5.4.2). For agent/source/j1939.c. */
+/* agent/j1939/j1939_node.h: this end as a node of a J1939 bus: its address, and the PGNs that it
+ * asks for (PGN 59904, SAE J1939-21 §5.4.2). For agent/j1939/j1939.c. */
 #pragma once
 
 #include "agent/health/limit.h"
-#include "agent/source/j1939_claim.h"
-#include "agent/source/j1939_wire.h"
+#include "agent/j1939/j1939_claim.h"
+#include "agent/j1939/j1939_wire.h"
 #include "agent/source/poll.h"
 #include "agent/source/source.h"
 

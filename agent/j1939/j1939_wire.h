@@ -1,4 +1,4 @@
-/* agent/source/j1939_wire.h: what the kernel's J1939 sockets hand over and take
+/* agent/j1939/j1939_wire.h: what the kernel's J1939 sockets hand over and take
  * (Documentation/networking/j1939.rst), as payloads of ours. Pure. */
 #pragma once
 

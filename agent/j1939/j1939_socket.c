@@ -1,4 +1,4 @@
-#include "agent/source/j1939_socket.h"
+#include "agent/j1939/j1939_socket.h"
 
 #include <linux/can/raw.h>
 #include <linux/net_tstamp.h>

@@ -1,4 +1,4 @@
-#include "agent/source/j1939_node.h"
+#include "agent/j1939/j1939_node.h"
 
 #include "base/log.h"
 

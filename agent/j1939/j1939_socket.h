@@ -1,9 +1,9 @@
-/* agent/source/j1939_socket.h: sockets of the kernel's J1939 (CAN_J1939, since Linux 5.4), and a
+/* agent/j1939/j1939_socket.h: sockets of the kernel's J1939 (CAN_J1939, since Linux 5.4), and a
  * raw one that only sends, where there is none. The calls alone: what they carry is in
  * j1939_wire.h. */
 #pragma once
 
-#include "agent/source/j1939_wire.h"
+#include "agent/j1939/j1939_wire.h"
 
 struct mmsghdr;
 

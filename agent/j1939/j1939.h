@@ -1,4 +1,4 @@
-/* agent/source/j1939.h: a J1939 bus through the kernel's transport protocol (CAN_J1939), and
+/* agent/j1939/j1939.h: a J1939 bus through the kernel's transport protocol (CAN_J1939), and
  * requests for what is sent only when asked.
  *
  * Single frames, broadcasts (BAM) and sessions with our own address come as whole payloads;
@@ -8,8 +8,8 @@
  * session that is opened to us. */
 #pragma once
 
-#include "agent/source/j1939_node.h"
-#include "agent/source/j1939_socket.h"
+#include "agent/j1939/j1939_node.h"
+#include "agent/j1939/j1939_socket.h"
 #include "agent/source/socketcan.h"
 
 enum j1939_protocol { J1939_AUTO, J1939_KERNEL, J1939_RAW };

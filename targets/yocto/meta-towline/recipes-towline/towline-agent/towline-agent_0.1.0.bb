@@ -74,7 +74,7 @@ RELAY_PACKAGE = "${@bb.utils.contains('PACKAGECONFIG', 'relay', 'towline-relay',
 TOOLS_PACKAGE = "${@bb.utils.contains('PACKAGECONFIG', 'tools', 'towline-tools', '', d)}"
 PACKAGE_BEFORE_PN = "${RELAY_PACKAGE} ${TOOLS_PACKAGE}"
 
-FILES:towline-tools = "${bindir}/towline ${bindir}/towline-drive"
+FILES:towline-tools = "${bindir}/towline"
 
 FILES:towline-relay = "\
     ${bindir}/towline-relay \

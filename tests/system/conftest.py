@@ -2,6 +2,8 @@
 host. targets/qemu-arm64/run test starts them; it sets TOWLINE_QEMU_IMAGE and TOWLINE_BIN_DIR.
 """
 
+import fcntl
+import json
 import os
 import pathlib
 import re
@@ -93,8 +95,8 @@ def guest(shared):
 
 
 def folder_name(item):
-    """Parameters and all, but nothing that a shell takes for its own."""
-    return re.sub(r"\W+", "_", item.name).strip("_")
+    """Of its file, with parameters and all, but nothing that a shell takes for its own."""
+    return re.sub(r"\W+", "_", f"{item.path.stem}_{item.name}").strip("_")
 
 
 @pytest.fixture
@@ -132,22 +134,25 @@ class Lines:
     def __init__(self):
         self.passed = self.failed = 0
 
-    def say(self, *words):
-        print(*words, flush=True)
+    @staticmethod
+    def say(text):
+        sys.stdout.write(text + "\n")  # at once: there are two processes
+        sys.stdout.flush()
 
-    def result(self, report, what, seconds, notes):
+    def result(self, report, what, seconds, notes, kept):
         good = report.outcome == "passed"
-        self.say(f"{'ok  ' if good else 'FAIL'} {what} [{seconds:.1f} s]"
-                 + (f" {notes}" if notes else ""))
+        text = f"{'ok  ' if good else 'FAIL'} {what} [{seconds:.1f} s]" + (f" {notes}" if notes else "")
         if good:
             self.passed += 1
         else:
             self.failed += 1
-            self.say(str(report.longrepr))
+            text += f"\n{report.longrepr}\n     {kept}"
+        self.say(text)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: not beside other tests")
     config.lines = Lines()
     config.pluginmanager.unregister(name="terminalreporter")
 
@@ -168,9 +173,8 @@ def pytest_runtest_makereport(item, call):
     if hasattr(item, "callspec"):
         what += f" ({item.callspec.id})"
     lines.result(report, what, time.monotonic() - item.started,
-                 "; ".join(v for k, v in item.user_properties if k == "note"))
-    if kept:
-        lines.say(f"     test {item.name}; kept: {kept.relative_to(ROOT)}")
+                 "; ".join(v for k, v in item.user_properties if k == "note"),
+                 f"test {item.name}; kept: {kept.relative_to(ROOT)}" if kept else "")
 
 
 @pytest.fixture
@@ -186,5 +190,29 @@ def pytest_collectreport(report):
 
 def pytest_sessionfinish(session, exitstatus):
     lines = session.config.lines
-    failed = lines.failed + (exitstatus not in (0, 1) and lines.failed == 0)
-    print(f"{lines.passed} passed, {failed} failed", flush=True)
+    result = {"passed": lines.passed, "failed": lines.failed, "collected": session.testscollected}
+    if CLAIMS and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        (pathlib.Path(CLAIMS) / f"{os.getpid()}.result").write_text(json.dumps(result))
+
+
+# ---- several processes (run.py) ----
+
+CLAIMS = os.environ.get("TOWLINE_SYSTEM_CLAIMS")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    """Leaves a test alone that another process has claimed."""
+    if not CLAIMS or nextitem is item.session:
+        return None
+    try:
+        (pathlib.Path(CLAIMS) / f"{folder_name(item)}.claim").touch(exist_ok=False)
+    except FileExistsError:
+        return True
+    # Tests of speed have the host to themselves.
+    alone = item.get_closest_marker("alone") is not None
+    with open(pathlib.Path(CLAIMS) / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        # Which test comes next here nobody knows: only what the whole session shares stays.
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=item.session)
+    return True

@@ -125,6 +125,7 @@ def memory_kb(car, agent):
     return int(re.search(r"VmRSS:\s+(\d+)", text).group(1))
 
 
+@pytest.mark.alone
 def test_8000_frames_a_second(car, note):
     """8,000 frames a second for 10 s without a dropped frame."""
     car.register({"vcan0": DATA / "burst.dbc"})

@@ -66,10 +66,10 @@ static size_t mark_buses(struct decoder *d)
 static uint32_t find_j1939(void *ctx, uint16_t bus, uint32_t id)
 {
 	const struct decoder *d = ctx;
-	uint32_t message = plan_message(d->plan, bus, id, true);
+	uint32_t message = plan_carried(d->plan, bus, id);
 
-	if (message == CATALOG_NONE || !d->cat->messages[message].j1939 ||
-	    !plan_wants(d->plan, message) || d->special[message] & SPECIAL_CLAIMED)
+	if (message == CATALOG_NONE || !plan_wants(d->plan, message) ||
+	    d->special[message] & SPECIAL_CLAIMED)
 		return J1939TP_NONE;
 	return message;
 }
@@ -235,12 +235,23 @@ static size_t decode_whole(struct decoder *d, const struct payload *p, uint32_t 
 	return plan_decode(d->plan, message, d->whole, 1 + p->len, out);
 }
 
+static uint32_t message_of(const struct plan *plan, const struct payload *p)
+{
+	switch (p->kind) {
+	case PAYLOAD_STATUS:
+		return plan_status(plan, p->bus);
+	case PAYLOAD_J1939:
+		return plan_carried(plan, p->bus, p->id);
+	case PAYLOAD_ISOTP:
+		break;
+	}
+	return plan_message(plan, p->bus, p->id, p->extended);
+}
+
 size_t decoder_payload(struct decoder *d, const struct payload *p, uint32_t *ret_message,
 		       struct sample *out)
 {
-	uint32_t message = p->kind == PAYLOAD_STATUS
-				   ? plan_status(d->plan, p->bus)
-				   : plan_message(d->plan, p->bus, p->id, p->extended);
+	uint32_t message = message_of(d->plan, p);
 
 	*ret_message = message;
 	if (message == CATALOG_NONE)

@@ -277,6 +277,18 @@ uint32_t plan_message(const struct plan *p, uint16_t bus, uint32_t id, bool exte
 	return message;
 }
 
+uint32_t plan_carried(const struct plan *p, uint16_t bus, uint32_t id)
+{
+	for (uint32_t priority = 0; priority < 8; priority++) {
+		uint32_t own = (id & 0x3FFFFFF) | priority << 26;
+		uint32_t message = find(p, plan_key(bus, own, true));
+
+		if (message != CATALOG_NONE && p->cat->messages[message].j1939)
+			return message;
+	}
+	return p->has_pgns ? find(p, plan_key_pgn(bus, id)) : CATALOG_NONE;
+}
+
 uint32_t plan_status(const struct plan *p, uint16_t bus)
 {
 	return find(p, plan_key_status(bus));

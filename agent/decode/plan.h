@@ -19,6 +19,9 @@ size_t plan_samples_max(const struct plan *p);
 
 /* The message of a frame, or CATALOG_NONE: exact (bus, id, 11/29 bits) first, then J1939 by PGN. */
 uint32_t plan_message(const struct plan *p, uint16_t bus, uint32_t id, bool extended);
+/* The J1939 message that transport carries, or CATALOG_NONE. id is that of a single frame, but for
+ * the priority: transport has one of its own (SAE J1939-21 §5.10), so any will do. */
+uint32_t plan_carried(const struct plan *p, uint16_t bus, uint32_t id);
 
 /* The message by which the agent tells the status of a bus, or CATALOG_NONE. */
 uint32_t plan_status(const struct plan *p, uint16_t bus);

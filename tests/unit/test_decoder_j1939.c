@@ -130,6 +130,39 @@ START_TEST(unknown_and_unwanted)
 }
 END_TEST
 
+/* A PGN that the catalog has by source: each by its own message, though transport's priority (7) is
+ * not that of DM1 (6). Of any other source: the first of the catalog, as with single frames. */
+START_TEST(by_source)
+{
+	static const uint8_t whole[9] = {0};
+	struct payload p = {.kind = PAYLOAD_J1939, .extended = true, .data = whole, .len = 9};
+
+	teardown();
+	world_init(&w);
+	for (uint32_t source = 0; source < 3; source++) {
+		world_message(&w, 0, 0x18FECA00 | source, true, 8)->j1939 = true;
+		world_signal(&w, 0, 8, false, SIGNAL_UNSIGNED);
+	}
+	world_build(&w);
+	ck_assert_int_eq(decoder_new(&d, w.cat, NULL), 0);
+	for (uint32_t source = 0; source < 4; source++) {
+		uint32_t expected = source < 3 ? source : 0;
+
+		ck_assert_uint_eq(feed(0, 0x18FECA00 | source, "0001020304050607"), 1);
+		ck_assert_uint_eq(message, expected);
+		ck_assert_uint_eq(feed(0, 0x1CECFF00 | source, "20090002FFCAFE00"), 0);
+		ck_assert_uint_eq(message, expected);
+		ck_assert_uint_eq(feed(0, 0x1CEBFF00 | source, "01A0A1A2A3A4A5A6"), 0);
+		ck_assert_uint_eq(feed(0, 0x1CEBFF00 | source, "02A7A8FFFFFFFFFF"), 1);
+		ck_assert_uint_eq(message, expected);
+		ck_assert_uint_eq(out[0].raw, 0xA0);
+		p.id = 0x1CFECA00 | source;
+		ck_assert_uint_eq(decoder_payload(d, &p, &message, out), 1);
+		ck_assert_uint_eq(message, expected);
+	}
+}
+END_TEST
+
 /* What a source puts together itself is not put together here. */
 START_TEST(claimed)
 {
@@ -174,6 +207,7 @@ int main(void)
 	tcase_add_test(tc, one_frame_or_many);
 	tcase_add_test(tc, addressed);
 	tcase_add_test(tc, unknown_and_unwanted);
+	tcase_add_test(tc, by_source);
 	tcase_add_test(tc, claimed);
 	tcase_add_test(tc, asks_for_transport);
 	return suite_run("decoder_j1939", &tc, 1);

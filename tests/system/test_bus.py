@@ -144,10 +144,13 @@ def test_8000_frames_a_second(car, note):
     assert [status[k] for k in ("frames_dropped", "frames_dropped_socket", "samples_dropped",
                                 "samples_dropped_front", "batches_dropped")] == [0] * 5
     assert status["samples_acked"] == 2 * RATE * SECONDS == car.samples_at_relay()
-    for i in range(8):  # the relay's history is a ring: its end must be without a gap
+    turned = 0  # samples that are stored as older than one that was before them on the bus
+    for i in range(8):
         got = [p["value"] for p in history(car.stack, f"vcan0.Burst{i}.Count")["points"]]
-        assert got == list(range(int(got[0]), RATE * SECONDS, 8)) and len(got) > 1000
+        assert sorted(got) == [*range(i, RATE * SECONDS, 8)]  # each once
+        turned += sum(a > b for a, b in zip(got, got[1:]))
     code, status = agent.stop()
     assert code == 0
     note(f"{sent} frames in {took} s, {status['bytes_published'] / int(sent) / 2:.2f} bytes a sample; "
-         f"resident {idle} KiB idle, {busy} KiB at {RATE} frames/s")
+         f"resident {idle} KiB idle, {busy} KiB at {RATE} frames/s"
+         + (f"; {turned} times turned around" if turned else ""))

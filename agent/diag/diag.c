@@ -2,6 +2,7 @@
 
 #include "agent/diag/fds.h"
 #include "agent/diag/report.h"
+#include "agent/diag/silence.h"
 #include "agent/diag/uds.h"
 #include "agent/health/limit.h"
 #include "agent/source/can_port.h"
@@ -15,9 +16,7 @@
 struct last {
 	bool known;
 	enum diag_end end;
-	int detail;	 /* NRC or errno */
-	unsigned silent; /* times in a row */
-	unsigned turns;	 /* since then */
+	int detail; /* NRC or errno */
 };
 
 /* A response on its way into the pipeline, which may be busy. */
@@ -45,8 +44,8 @@ struct diag {
 	struct diag_session session;
 	struct diag_schedule schedule, scratch;
 	struct last last[DIAG_REQUESTS_MAX]; /* one an item */
-	size_t asked;	 /* the item in flight; DIAG_REQUESTS_MAX: one that is no more */
-	unsigned silent; /* requests in a row without any response */
+	size_t asked; /* the item in flight; DIAG_REQUESTS_MAX: one that is no more */
+	struct silence silence;
 	struct delivery delivery;
 	struct limit strays;
 };
@@ -97,6 +96,7 @@ static int set_schedule(struct diag *d)
 
 	d->schedule = d->scratch;
 	memset(d->last, 0, sizeof(d->last));
+	memset(d->silence.items, 0, sizeof(d->silence.items));
 	d->asked = DIAG_REQUESTS_MAX;
 	d->poll.n = 0;
 	for (size_t i = 0; r == 0 && i < d->schedule.n; i++)
@@ -147,53 +147,23 @@ static void say(struct diag *d, const struct diag_result *r)
 		 d->base.name, d->port.interface, d->opt.socket.request, text, why);
 }
 
-/* Where the ECU responds to others, what it does not respond to is not there, and each time costs
- * the others the wait. */
-static bool is_turn_skipped(struct diag *d, struct last *last)
+static void say_silence(const struct diag *d, enum silence_change change)
 {
-	if (last->silent < DIAG_SILENT_AFTER || d->silent >= DIAG_SILENT_AFTER)
-		return false;
-	return ++last->turns % DIAG_RARELY != 0;
-}
-
-static void note_silence(struct diag *d, enum diag_end end)
-{
-	if (d->asked == DIAG_REQUESTS_MAX)
-		return;
-	if (end == DIAG_END_SILENT)
-		d->last[d->asked].silent++;
-	else
-		d->last[d->asked].silent = 0;
-}
-
-static void ecu_is_awake(struct diag *d)
-{
-	log_info("diag_awake", "source=%s", d->base.name);
-	for (size_t i = 0; i < d->schedule.n; i++)
-		d->last[i].silent = 0;
-}
-
-/* Parked cars have ECUs that sleep: asking them all the time would keep them, or the bus, awake. */
-static int mind_silence(struct diag *d, enum diag_end end)
-{
-	if (end == DIAG_END_TRANSPORT) /* says nothing of the ECU */
-		return 0;
-	if (end != DIAG_END_SILENT) {
-		if (d->silent >= DIAG_SILENT_AFTER)
-			ecu_is_awake(d);
-		d->silent = 0;
-		return 0;
-	}
-	d->silent++;
-	if (d->silent < DIAG_SILENT_AFTER)
-		return 0;
-	if (d->silent == DIAG_SILENT_AFTER)
+	if (change == SILENCE_BEGAN)
 		log_warn("diag_silent",
 			 "source=%s interface=%s ecu=0x%" PRIX32 " retry_s=%" PRId64
 			 " what=asking less often until it responds",
 			 d->base.name, d->port.interface, d->opt.socket.request,
 			 d->opt.silent_ns / NS_PER_S);
-	return poll_hold(&d->poll, d->opt.silent_ns);
+	else if (change == SILENCE_ENDED)
+		log_info("diag_awake", "source=%s", d->base.name);
+}
+
+/* Parked cars have ECUs that sleep: asking them all the time would keep them, or the bus, awake. */
+static int mind_silence(struct diag *d, const struct diag_result *r)
+{
+	say_silence(d, silence_note(&d->silence, d->asked, r));
+	return silence_is_on(&d->silence) ? poll_hold(&d->poll, d->opt.silent_ns) : 0;
 }
 
 static void request_done(struct diag *d)
@@ -316,8 +286,7 @@ static void on_ended(struct diag_session *s, const struct diag_result *r)
 
 	diag_count(d->base.env->counters, r->end);
 	say(d, r);
-	note_silence(d, r->end);
-	if (mind_silence(d, r->end) < 0) {
+	if (mind_silence(d, r) < 0) {
 		out_of_memory(d);
 	} else if (r->end == DIAG_END_OK) {
 		on_response(d, r);
@@ -362,6 +331,8 @@ static void not_sent(struct diag *d, int error)
 	}
 	diag_count(d->base.env->counters, r.end);
 	say(d, &r);
+	if (mind_silence(d, &r) < 0)
+		out_of_memory(d);
 	request_done(d);
 }
 
@@ -370,7 +341,7 @@ static void on_ask(struct poll *p, size_t item)
 	struct diag *d = p->ctx;
 	int r;
 
-	if (is_turn_skipped(d, &d->last[item])) {
+	if (silence_skips(&d->silence, item)) {
 		request_done(d);
 		return;
 	}
@@ -399,7 +370,7 @@ static void port_opened(struct can_port *p)
 {
 	struct diag *d = p->ctx;
 
-	d->silent = 0;
+	d->silence.ecu = 0;
 	diag_session_start(&d->session, d->fds);
 	if (poll_start(&d->poll) < 0)
 		out_of_memory(d);

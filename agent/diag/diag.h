@@ -12,7 +12,7 @@
 
 struct can_interface;
 
-enum { DIAG_POLLS_MAX = 16, DIAG_SILENT_AFTER = 3, DIAG_RARELY = 8 };
+enum { DIAG_POLLS_MAX = 16 };
 
 enum diag_fd { DIAG_FD_MAIN, DIAG_FD_FUNCTIONAL, DIAG_FD_LISTENER };
 
@@ -23,8 +23,7 @@ struct diag_options {
 	bool has_functional; /* OBD requests go to all ECUs, by this identifier */
 	uint32_t functional;
 	int64_t p2_ns, p2_star_ns; /* ISO 14229-2 */
-	/* After DIAG_SILENT_AFTER requests in a row without any response, one request in this
-	 * time. */
+	/* After SILENCE_AFTER requests in a row without any response, one request in this time. */
 	int64_t silent_ns;
 	const struct diag_poll *polls;
 	size_t n_polls;

@@ -2,6 +2,7 @@
  * decoder, and a clock that the test turns. */
 #include "agent/decode/decode.h"
 #include "agent/diag/diag.h"
+#include "agent/diag/silence.h"
 #include "agent/source/can_interface.h"
 #include "agent/source/can_port.h"
 #include "base/log.h"
@@ -500,8 +501,8 @@ START_TEST(silent_ecu_is_asked_less_often)
 	ecu.silent = true;
 	start_poll((struct diag_poll){.service = DIAG_OBD_CURRENT, .ids = ids, .n_ids = 1});
 	run_ms(60000);
-	ck_assert_uint_eq(n_asked, DIAG_SILENT_AFTER + 1);
-	ck_assert_uint_eq(counted(&counters.diag_timeouts), DIAG_SILENT_AFTER + 1);
+	ck_assert_uint_eq(n_asked, SILENCE_AFTER + 1);
+	ck_assert_uint_eq(counted(&counters.diag_timeouts), SILENCE_AFTER + 1);
 	ecu.silent = false;
 	n_asked = 0;
 	run_ms(40000);
@@ -536,8 +537,8 @@ START_TEST(what_is_not_there_is_asked_for_rarely)
 		n_missing += strcmp(asked[i], "015c") == 0;
 	}
 	ck_assert_uint_ge(n_there, 60);
-	ck_assert_uint_ge(n_missing, DIAG_SILENT_AFTER + 5);
-	ck_assert_uint_le(n_missing, DIAG_SILENT_AFTER + 10);
+	ck_assert_uint_ge(n_missing, SILENCE_AFTER + 5);
+	ck_assert_uint_le(n_missing, SILENCE_AFTER + 10);
 }
 END_TEST
 

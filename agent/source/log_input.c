@@ -19,6 +19,7 @@ struct log_input {
 	z_stream z;
 	bool z_ready;  /* inflateInit2 was called */
 	bool z_inside; /* in the middle of a gzip member */
+	uint64_t bytes_read, size;
 	char *path;
 	uint8_t in[IN_BYTES];
 	uint8_t out[OUT_BYTES];
@@ -44,6 +45,7 @@ int log_input_open(struct log_input **ret, const char *path, struct error *err)
 		r = -EISDIR;
 	} else {
 		in->is_file = S_ISREG(st.st_mode);
+		in->size = in->is_file ? (uint64_t)st.st_size : 0;
 		*ret = in;
 		return 0;
 	}
@@ -87,8 +89,10 @@ static ssize_t read_block(struct log_input *in, struct error *err)
 	do
 		n = read(in->fd, in->in, IN_BYTES);
 	while (n < 0 && errno == EINTR);
-	if (n >= 0)
+	if (n >= 0) {
+		in->bytes_read += (uint64_t)n;
 		return n;
+	}
 	if (errno == EAGAIN)
 		return -EAGAIN;
 	error_set(err, "%s: %s", in->path, strerror(errno));
@@ -104,7 +108,16 @@ static int start_inflate(struct log_input *in)
 	return r == Z_OK ? 0 : -ENOMEM;
 }
 
-/* One inflate call; z.avail_in is above 0. */
+/* Between members: padding of tapes and block devices. */
+static void skip_zeros(struct log_input *in)
+{
+	while (!in->z_inside && in->z.avail_in > 0 && in->z.next_in[0] == 0) {
+		in->z.next_in++;
+		in->z.avail_in--;
+	}
+}
+
+/* One inflate call. */
 static int inflate_some(struct log_input *in, size_t *ret_len, struct error *err)
 {
 	int r;
@@ -122,33 +135,44 @@ static int inflate_some(struct log_input *in, size_t *ret_len, struct error *err
 	return -EBADMSG;
 }
 
+/* Returns 1 with z.avail_in above 0, 0 at the end, or -errno. */
+static int feed_gzip(struct log_input *in, struct error *err)
+{
+	ssize_t n = read_block(in, err);
+
+	if (n < 0)
+		return (int)n;
+	if (n == 0 && in->z_inside) {
+		error_set(err, "%s: the gzip data ends in the middle", in->path);
+		return -EBADMSG;
+	}
+	in->z.next_in = in->in;
+	in->z.avail_in = (uInt)n;
+	return n > 0;
+}
+
 static int read_gzip(struct log_input *in, const char **ret, size_t *ret_len, struct error *err)
 {
-	for (;;) {
-		int r;
+	bool holds_more = in->z_inside && in->z.avail_out == 0; /* without needing input */
+	int r;
 
-		if (in->z.avail_in == 0) {
-			ssize_t n = read_block(in, err);
-
-			if (n < 0)
-				return (int)n;
-			if (n == 0 && in->z_inside) {
-				error_set(err, "%s: the gzip data ends in the middle", in->path);
-				return -EBADMSG;
-			}
-			if (n == 0)
-				return 0;
-			in->z.next_in = in->in;
-			in->z.avail_in = (uInt)n;
+	do {
+		if (in->z.avail_in == 0 && !holds_more) {
+			r = feed_gzip(in, err);
+			if (r <= 0)
+				return r;
 		}
-		r = inflate_some(in, ret_len, err);
-		if (r < 0)
-			return r;
-		if (*ret_len > 0) {
-			*ret = (const char *)in->out;
-			return 1;
+		holds_more = false;
+		*ret_len = 0;
+		skip_zeros(in);
+		if (in->z_inside || in->z.avail_in > 0) {
+			r = inflate_some(in, ret_len, err);
+			if (r < 0)
+				return r;
 		}
-	}
+	} while (*ret_len == 0);
+	*ret = (const char *)in->out;
+	return 1;
 }
 
 int log_input_read(struct log_input *in, const char **ret, size_t *ret_len, struct error *err)
@@ -183,5 +207,12 @@ int log_input_rewind(struct log_input *in)
 		return -errno;
 	in->format = FORMAT_UNKNOWN;
 	in->z.avail_in = 0;
+	in->bytes_read = 0;
 	return 0;
+}
+
+void log_input_progress(const struct log_input *in, uint64_t *ret_read, uint64_t *ret_size)
+{
+	*ret_read = in->bytes_read;
+	*ret_size = in->size;
 }

@@ -18,5 +18,7 @@ bool log_input_is_file(const struct log_input *in);
  * gzip that is damaged or ends in the middle; -errno with err. */
 int log_input_read(struct log_input *in, const char **ret, size_t *ret_len,
 		   struct error *err) must_check;
+/* Bytes read of the (compressed) log and its size; size 0: unknown. */
+void log_input_progress(const struct log_input *in, uint64_t *ret_read, uint64_t *ret_size);
 /* Regular files only: from the start. Returns 0 or -errno. */
 int log_input_rewind(struct log_input *in) must_check;

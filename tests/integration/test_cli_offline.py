@@ -304,7 +304,7 @@ def test_play_of_nothing(towline, tmp_path):
     (tmp_path / "a.log").write_text("rubbish\n(1.0) can0 20000004#0000000000000000\n")
     done = towline("can", "play", "-q", "a.log")
     assert done.returncode == 0 and done.stderr == ""
-    assert done.stdout == "a.log: 0 frames in 0.000 s; skipped 1 error frames, 1 bad lines\n"
+    assert done.stdout == "a.log: 0 frames in 0.000 s; skipped 1 error frame, 1 bad line\n"
 
 
 # What candump shows without -l, with and without its times.
@@ -331,7 +331,7 @@ def test_play_is_ended_while_it_waits(bin_dir, signo):
     assert p.stderr.readline() == "towline: can play: stdin:1: column 1: expected '(' and a time\n"
     p.send_signal(signo)
     assert p.wait(30) == 0
-    assert p.stdout.read() == "stdin: ended at line 1, 0 frames in 0.000 s; skipped 1 bad lines\n"
+    assert p.stdout.read() == "stdin: ended at line 1, 0 frames in 0.000 s; skipped 1 bad line\n"
     for stream in p.stdin, p.stdout, p.stderr:
         stream.close()
 

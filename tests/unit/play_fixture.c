@@ -70,7 +70,6 @@ static int fake_open(void *ctx, const char *interface, bool *ret_takes_fd, struc
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
 			 0);
 	snprintf(w->ports[w->n_ports].name, sizeof(w->ports[0].name), "%s", interface);
-	w->ports[w->n_ports].ours = pair[0];
 	w->ports[w->n_ports++].theirs = pair[1];
 	*ret_takes_fd = !w->classic || strcmp(interface, w->classic) != 0;
 	return pair[0];

@@ -20,8 +20,7 @@ struct play_world {
 	int64_t now_ns;
 	struct {
 		char name[16];
-		bool takes_fd;
-		int ours, theirs;
+		int theirs; /* the other end of its socket */
 	} ports[PLAY_PORTS_MAX];
 	size_t n_ports;
 	struct play_frame got[PLAY_FRAMES_MAX];

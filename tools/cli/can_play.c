@@ -163,18 +163,19 @@ static void say_skipped(const struct player_counts *c)
 {
 	const struct {
 		uint64_t n;
-		const char *what;
+		const char *what, *rest;
 	} skipped[] = {
-		{c->unmapped, "frames of other buses"},
-		{c->error_frames, "error frames"},
-		{c->bad_lines, "bad lines"},
+		{c->unmapped, "frame", " of other buses"},
+		{c->error_frames, "error frame", ""},
+		{c->bad_lines, "bad line", ""},
 	};
 	const char *before = "; skipped ";
 
 	for (size_t i = 0; i < array_len(skipped); i++) {
 		if (skipped[i].n == 0)
 			continue;
-		printf("%s%" PRIu64 " %s", before, skipped[i].n, skipped[i].what);
+		printf("%s%" PRIu64 " %s%s%s", before, skipped[i].n, skipped[i].what,
+		       skipped[i].n == 1 ? "" : "s", skipped[i].rest);
 		before = ", ";
 	}
 }

@@ -89,6 +89,7 @@ int poll_start(struct poll *p)
 void poll_stop(struct poll *p)
 {
 	p->running = p->asking = false;
+	p->not_before = (struct mono_time){0};
 	loop_timer_cancel(&p->timer);
 }
 

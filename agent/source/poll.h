@@ -20,7 +20,7 @@ struct poll {
 	/* Set by the owner before poll_init; borrowed. */
 	struct loop *loop;
 	void (*ask)(struct poll *p, size_t item);
-	int64_t gap_ns; /* at least, from the end of a request to the next */
+	int64_t gap_ns; /* at least, from the end of a request to the next; 0: none */
 	void *ctx;
 
 	/* The schedule's own. */
@@ -44,7 +44,7 @@ void poll_clear(struct poll *p); /* no items; as poll_stop */
 /* From now on, first turns spread evenly; also when running already. A request that is in flight
  * goes on: its poll_done comes before the next. Returns 0 or -ENOMEM. */
 int poll_start(struct poll *p) must_check;
-/* No more requests; what is in flight is forgotten, its poll_done does nothing. */
+/* No more requests; what is in flight is forgotten, its poll_done does nothing. So is a hold. */
 void poll_stop(struct poll *p);
 
 /* The request has ended, one way or the other. Returns 0 or -ENOMEM. */

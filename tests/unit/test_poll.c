@@ -183,6 +183,23 @@ START_TEST(hold_and_go_on)
 }
 END_TEST
 
+/* A hold is of the connection that was asked over. */
+START_TEST(stop_ends_a_hold)
+{
+	add(10);
+	start();
+	turn();
+	ck_assert_int_eq(poll_hold(&p, 3600 * NS_PER_S), 0);
+	start(); /* other items, the same connection */
+	run_ms(100);
+	ck_assert_uint_eq(n_asked, 1);
+	poll_stop(&p);
+	start();
+	run_ms(100);
+	ck_assert_uint_ge(n_asked, 10);
+}
+END_TEST
+
 START_TEST(stop_clear_and_start_over)
 {
 	at_once = false;
@@ -241,6 +258,7 @@ int main(void)
 	tcase_add_test(tc, none_starves);
 	tcase_add_test(tc, gap_between_requests);
 	tcase_add_test(tc, hold_and_go_on);
+	tcase_add_test(tc, stop_ends_a_hold);
 	tcase_add_test(tc, stop_clear_and_start_over);
 	tcase_add_test(tc, start_over_in_flight);
 	tcase_add_test(tc, bounded);

@@ -4,7 +4,6 @@
 #include "agent/diag/report.h"
 #include "agent/diag/silence.h"
 #include "agent/diag/uds.h"
-#include "agent/health/limit.h"
 #include "agent/source/can_port.h"
 #include "agent/source/poll.h"
 #include "base/log.h"
@@ -47,7 +46,8 @@ struct diag {
 	size_t asked; /* the item in flight; DIAG_REQUESTS_MAX: one that is no more */
 	struct silence silence;
 	struct delivery delivery;
-	struct limit strays;
+	struct mono_time last_stray; /* 0: none yet */
+	uint64_t skipped;	     /* of poll.skipped, counted so far */
 };
 
 static struct diag *diag_of(struct source *s)
@@ -299,13 +299,22 @@ static void on_ended(struct diag_session *s, const struct diag_result *r)
 	}
 }
 
+/* Somebody else's tester may ask the same ECU for hours. */
+static bool is_stray_news(struct diag *d)
+{
+	struct mono_time now = loop_now(d->base.env->loop), last = d->last_stray;
+
+	d->last_stray = now;
+	return last.ns == 0 || now.ns - last.ns >= DIAG_STRAY_QUIET_S * NS_PER_S;
+}
+
 static void on_stray(struct diag_session *s, const uint8_t *data, size_t len)
 {
 	struct diag *d = s->ctx;
 	const struct source_env *env = d->base.env;
 
 	counter_add(&env->counters->diag_errors, 1);
-	if (limit_pass(&d->strays, "diag_stray", loop_now(env->loop)))
+	if (is_stray_news(d))
 		log_warn("diag_stray", "source=%s service=%02X bytes=%zu what=%s", d->base.name,
 			 data[0], len,
 			 s->active ? "a response to another request"
@@ -336,11 +345,26 @@ static void not_sent(struct diag *d, int error)
 	request_done(d);
 }
 
+/* The other ECUs have their time to respond, too, before all are asked again (ISO 14229-2, P3). */
+static void asked(struct diag *d)
+{
+	counter_add(&d->base.env->counters->diag_requests, 1);
+	if (diag_session_asked_all(&d->session) && poll_hold(&d->poll, d->opt.p2_ns) < 0)
+		out_of_memory(d);
+}
+
+static void count_skipped(struct diag *d)
+{
+	counter_add(&d->base.env->counters->diag_skipped, d->poll.skipped - d->skipped);
+	d->skipped = d->poll.skipped;
+}
+
 static void on_ask(struct poll *p, size_t item)
 {
 	struct diag *d = p->ctx;
 	int r;
 
+	count_skipped(d);
 	if (silence_skips(&d->silence, item)) {
 		request_done(d);
 		return;
@@ -350,7 +374,7 @@ static void on_ask(struct poll *p, size_t item)
 	if (r < 0)
 		not_sent(d, -r);
 	else
-		counter_add(&d->base.env->counters->diag_requests, 1);
+		asked(d);
 }
 
 /* ---- the port ---- */
@@ -481,7 +505,12 @@ static void set_up_parts(struct diag *d, const struct source_env *env,
 		.find = opt->find,
 		.ctx = d,
 	};
-	d->poll = (struct poll){.loop = env->loop, .ask = on_ask, .ctx = d};
+	d->poll = (struct poll){
+		.loop = env->loop,
+		.ask = on_ask,
+		.gap_ns = DIAG_GAP_MS * NS_PER_MS,
+		.ctx = d,
+	};
 	d->session = (struct diag_session){
 		.loop = env->loop,
 		.p2_ns = opt->p2_ns,

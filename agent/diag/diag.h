@@ -12,7 +12,11 @@
 
 struct can_interface;
 
-enum { DIAG_POLLS_MAX = 16 };
+enum {
+	DIAG_POLLS_MAX = 16,
+	DIAG_GAP_MS = 10, /* from the end of a request to the next, whatever the periods are */
+	DIAG_STRAY_QUIET_S = 60, /* strays are said again after so long without any */
+};
 
 enum diag_fd { DIAG_FD_MAIN, DIAG_FD_FUNCTIONAL, DIAG_FD_LISTENER };
 

@@ -119,13 +119,12 @@ static void discover(struct maker *m)
 	add_item(m, &r, m->poll->period_ns < period_ns ? m->poll->period_ns : period_ns, true);
 }
 
-/* The bit fields themselves came when they were asked for, and do not change. */
+/* What is known is asked for while more is found out: an ECU may never respond to a range that it
+ * said is there. The bit fields themselves came when they were asked for, and do not change. */
 static void add_supported(struct maker *m)
 {
-	if (!m->learnt->supported.complete) {
+	if (!m->learnt->supported.complete)
 		discover(m);
-		return;
-	}
 	for (unsigned pid = 0; pid < 256; pid++)
 		if (pid % OBD_RANGE != 0 && obd_supported_has(&m->learnt->supported, (uint8_t)pid))
 			add_id(m, &(struct diag_id){.id = (uint16_t)pid});

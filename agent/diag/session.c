@@ -17,8 +17,10 @@ static void end(struct diag_session *s, struct diag_result r)
 
 static void wait(struct diag_session *s, int64_t ns)
 {
-	if (loop_timer_in(s->loop, &s->timer, ns) < 0)
-		end(s, (struct diag_result){.end = DIAG_END_TRANSPORT, .error = ENOBUFS});
+	int r = loop_timer_in(s->loop, &s->timer, ns);
+
+	if (r < 0)
+		s->failed(s, -r); /* without a timer it could wait for ever */
 }
 
 /* The kernel's own verdicts, N_Bs and N_Cr, shall come before ours: they say what was wrong. */
@@ -34,15 +36,19 @@ static bool heard(const struct diag_session *s)
 	return s->fds.listener >= 0 && isotp_socket_heard(s->fds.listener);
 }
 
+bool diag_session_asked_all(const struct diag_session *s)
+{
+	return s->fds.functional >= 0 && diag_service_is_obd(s->request.service);
+}
+
 static int transmit(struct diag_session *s, size_t *ret_len)
 {
-	bool functional = s->fds.functional >= 0 && diag_service_is_obd(s->request.service);
 	uint8_t bytes[DIAG_REQUEST_BYTES];
 	size_t len = diag_request_encode(&s->request, bytes);
 
 	*ret_len = len;
 	(void)heard(s); /* what belongs to others */
-	if (send(functional ? s->fds.functional : s->fds.main, bytes, len,
+	if (send(diag_session_asked_all(s) ? s->fds.functional : s->fds.main, bytes, len,
 		 MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return -errno;
 	return 0;

@@ -68,4 +68,6 @@ void diag_session_start(struct diag_session *s, struct diag_fds fds); /* borrowe
 void diag_session_stop(struct diag_session *s);
 /* Sends r. Returns 0, and `ended` follows; -errno: it was not sent. */
 int diag_session_ask(struct diag_session *s, const struct diag_request *r) must_check;
+/* Whether what was asked last went to all ECUs. */
+bool diag_session_asked_all(const struct diag_session *s);
 void diag_session_readable(struct diag_session *s); /* main has something, or an error */

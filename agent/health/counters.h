@@ -30,6 +30,8 @@
 	X(diag_negative, "negative responses that ended a request")                                \
 	X(diag_timeouts, "requests without a response in time")                                    \
 	X(diag_errors, "requests that could not be sent, responses that were not to the point")    \
+	X(diag_skipped,                                                                            \
+	  "turns of polls that passed: the ECU, or the bus, was too slow, or silent")              \
 	X(j1939_messages,                                                                          \
 	  "payloads put together from J1939 transport frames, here or by the kernel")              \
 	X(j1939_errors, "J1939 transport sessions given up")                                       \

@@ -88,6 +88,8 @@ static void put_range(struct out *o, const struct value *v, size_t n, unsigned r
 
 static void current_data(const struct ecu *e, const uint8_t *req, size_t len, struct out *o)
 {
+	if (e->mute_pid && len > 1 && req[1] == e->mute_pid)
+		return;
 	put_byte(o, req[0] + POSITIVE);
 	for (size_t i = 1; i < len && i < (e->one_at_a_time ? 2 : 7); i++) {
 		const struct value *v = find(pids, array_len(pids), req[i]);

@@ -18,6 +18,7 @@ struct ecu {
 	unsigned n_dtcs;    /* P0301, P0302, ... */
 	bool one_at_a_time; /* refuses several DIDs (NRC 0x13), answers the first of several PIDs */
 	bool silent;	    /* answers nothing */
+	uint8_t mute_pid;   /* not 0: no answer to requests that begin with this PID */
 	uint8_t nrc;	    /* not 0: the answer to everything */
 	unsigned pendings;  /* responsePending before each answer */
 	unsigned busy;	    /* so many requests are answered by busyRepeatRequest; counts down */

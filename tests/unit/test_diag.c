@@ -314,6 +314,22 @@ START_TEST(what_the_ecu_supports)
 }
 END_TEST
 
+/* It says that PIDs 41 to 60 are there, and does not say which. */
+START_TEST(range_that_is_never_told)
+{
+	ecu.mute_pid = 0x40;
+	start_poll((struct diag_poll){.service = DIAG_OBD_CURRENT, .any = true});
+	run_ms(12000);
+	ck_assert_str_eq(asked[2], "0140");
+	expect_value("OBD2_ECM.EngineSpeed", 1726);
+	expect_value("OBD2_ECM.BarometricPressure", 101);
+	ck_assert_ptr_null(sample_of("OBD2_ECM.ControlModuleVoltage"));
+	ecu.mute_pid = 0;
+	run_ms(20000);
+	expect_value("OBD2_ECM.ControlModuleVoltage", 14);
+}
+END_TEST
+
 START_TEST(stored_dtcs_come_and_go)
 {
 	ecu.n_dtcs = 2;
@@ -367,6 +383,97 @@ START_TEST(functional_requests)
 	run_ms(100);
 	ck_assert_uint_eq(n_asked, 1);
 	expect_value("OBD2_ECM.EngineSpeed", 1726);
+}
+END_TEST
+
+/* A schedule that asks for more than any bus should carry: 256 requests each 10 ms of an ECU that
+ * responds at once. Each poll still gets its turns. */
+START_TEST(requests_have_a_least_distance)
+{
+	static struct diag_id ids[DIAG_POLL_IDS_MAX];
+	struct diag_poll poll = {.service = DIAG_OBD_CURRENT,
+				 .ids = ids,
+				 .n_ids = array_len(ids),
+				 .period_ns = 10 * NS_PER_MS,
+				 .group = 1};
+
+	for (size_t i = 0; i < array_len(ids); i++)
+		ids[i] = (struct diag_id){i % 2 ? 0x0C : 0x0D, 0};
+	start_poll(poll);
+	for (int ms = 0; ms < 1000; ms++) {
+		turn();
+		serve(server);
+		turn();
+		timebase_fake_advance(&fake, NS_PER_MS);
+	}
+	ck_assert_uint_eq(n_asked, 1000 / DIAG_GAP_MS);
+	ck_assert_uint_ge(counted(&counters.diag_skipped), 1);
+}
+END_TEST
+
+/* The other ECUs may need as long as P2 to respond to it. */
+START_TEST(functional_requests_have_a_least_distance)
+{
+	struct diag_id ids[] = {{0x0C, 0}, {0x0D, 0}};
+	struct diag_poll poll = {.service = DIAG_OBD_CURRENT,
+				 .ids = ids,
+				 .n_ids = array_len(ids),
+				 .period_ns = 10 * NS_PER_MS,
+				 .group = 1};
+	struct diag_options opt = obd_options(&poll, 1);
+
+	opt.has_functional = true;
+	opt.functional = 0x7DF;
+	start(&opt);
+	run_ms(1000);
+	ck_assert_uint_eq(n_asked, 10); /* P2 is 100 ms */
+	ck_assert_uint_eq(counted(&counters.diag_responses), 10);
+}
+END_TEST
+
+/* What the source says while `run` goes: how often `event` is in it. */
+static size_t said(void (*run)(void), const char *event)
+{
+	static char line[1024];
+	FILE *f = tmpfile();
+	int log = dup(STDERR_FILENO);
+	size_t n = 0;
+
+	ck_assert(f && log >= 0 && dup2(fileno(f), STDERR_FILENO) >= 0);
+	log_set_level(LOG_LEVEL_INFO);
+	run();
+	log_set_level(LOG_LEVEL_ERROR);
+	ck_assert_int_ge(dup2(log, STDERR_FILENO), 0);
+	rewind(f);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, event) != NULL;
+	(void)fclose(f);
+	close(log);
+	return n;
+}
+
+static void hundred_strays(void)
+{
+	for (int i = 0; i < 100; i++) {
+		ecu_send(&ecu, (const uint8_t[]){0x41, 0x0D, 0x48}, 3);
+		run_ms(100);
+	}
+}
+
+/* Once, and again when they had ceased for a while. */
+START_TEST(stray_responses_are_said_once)
+{
+	struct diag_id ids[] = {{0x0C, 0}};
+
+	start_poll((struct diag_poll){
+		.service = DIAG_OBD_CURRENT, .ids = ids, .n_ids = 1, .period_ns = 60 * NS_PER_S});
+	run_ms(500);
+	ck_assert_uint_eq(said(hundred_strays, "diag_stray"), 1);
+	ck_assert_uint_eq(counted(&counters.diag_errors), 100);
+	ck_assert_uint_eq(n_payloads, 1);
+	ck_assert_uint_eq(said(hundred_strays, "diag_stray"), 0);
+	run_ms(DIAG_STRAY_QUIET_S * 1000);
+	ck_assert_uint_eq(said(hundred_strays, "diag_stray"), 1);
 }
 END_TEST
 
@@ -613,6 +720,7 @@ START_TEST(socket_that_is_lost_is_opened_again)
 	ck_assert_uint_ge(counted(&counters.sources_failed), 2);
 	find_error = 0;
 	run_ms(CAN_PORT_RETRY_S * 1000);
+	ck_assert_uint_eq(counted(&counters.diag_responses), n_payloads);
 	ck_assert_uint_ge(n_asked, 2);
 	ck_assert_uint_ge(n_payloads, 2);
 }
@@ -718,9 +826,13 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, pids_in_one_request);
 	tcase_add_test(tc, what_the_ecu_supports);
+	tcase_add_test(tc, range_that_is_never_told);
 	tcase_add_test(tc, stored_dtcs_come_and_go);
 	tcase_add_test(tc, vehicle_information);
 	tcase_add_test(tc, functional_requests);
+	tcase_add_test(tc, requests_have_a_least_distance);
+	tcase_add_test(tc, functional_requests_have_a_least_distance);
+	tcase_add_test(tc, stray_responses_are_said_once);
 	tcase_add_test(tc, dids_by_the_catalogs_lengths);
 	tcase_add_test(tc, dtcs_and_how_many);
 	tcase_add_test(tc, ecu_that_takes_one_at_a_time);

@@ -45,10 +45,18 @@ static const char *first_given(const struct conf *c, const char *label, const ch
 }
 
 static const char *const data_keys[] = {"dbitrate", "dsample_point", "dsjw"};
-static const char *const all_keys[] = {
-	"fd",	      "dbitrate",    "dsample_point",  "dsjw",		 "sample_point", "sjw",
-	"restart_ms", "listen_only", "berr_reporting", "restart_max_ms", "loopback",
+static const char *const setting_keys[] = {
+	"fd",  "dbitrate",    "dsample_point",	"dsjw",	    "sample_point",
+	"sjw", "listen_only", "berr_reporting", "loopback",
 };
+
+/* An interface that is used as it is set by others is restarted only where that is asked for. */
+static int64_t restart_ms(const struct conf *c, const char *label)
+{
+	if (conf_int(c, "can", label, "bitrate") == 0 && !given(c, label, "restart_ms"))
+		return 0;
+	return conf_int(c, "can", label, "restart_ms");
+}
 
 static int check_points(const struct conf *c, const char *path, const char *label,
 			struct error *err)
@@ -80,9 +88,38 @@ static int check_data(const struct conf *c, const char *path, const char *label,
 	return 0;
 }
 
+static int check_restart(const struct conf *c, const char *path, const char *label,
+			 struct error *err)
+{
+	bool max_given = given(c, label, "restart_max_ms");
+
+	if (max_given && conf_int(c, "can", label, "bitrate") == 0 &&
+	    !given(c, label, "restart_ms"))
+		return config_fail(err, c, path, "can", label, "restart_max_ms",
+				   "needs a restart_ms");
+	if (conf_int(c, "can", label, "restart_max_ms") < restart_ms(c, label))
+		return config_fail(err, c, path, "can", label,
+				   max_given ? "restart_max_ms" : "restart_ms",
+				   "restart_max_ms is below restart_ms");
+	return 0;
+}
+
+static int check_settings(const struct conf *c, const char *path, const char *label,
+			  struct error *err)
+{
+	const char *key = first_given(c, label, setting_keys, array_len(setting_keys));
+	int r;
+
+	if (conf_int(c, "can", label, "bitrate") == 0)
+		return key ? config_fail(err, c, path, "can", label, key,
+					 "needs a bitrate: without, the interface is left as it is")
+			   : 0;
+	r = check_points(c, path, label, err);
+	return r < 0 ? r : check_data(c, path, label, err);
+}
+
 static int check_link(const struct conf *c, const char *path, const char *label, struct error *err)
 {
-	const char *key = first_given(c, label, all_keys, array_len(all_keys));
 	int r;
 
 	if (strlen(label) >= IFNAMSIZ) {
@@ -90,19 +127,8 @@ static int check_link(const struct conf *c, const char *path, const char *label,
 			  label, IFNAMSIZ - 1);
 		return -EINVAL;
 	}
-	if (conf_int(c, "can", label, "bitrate") == 0)
-		return key ? config_fail(err, c, path, "can", label, key,
-					 "needs a bitrate: without, the interface is left as it is")
-			   : 0;
-	r = check_points(c, path, label, err);
-	if (r == 0)
-		r = check_data(c, path, label, err);
-	if (r == 0 &&
-	    conf_int(c, "can", label, "restart_max_ms") < conf_int(c, "can", label, "restart_ms"))
-		r = config_fail(err, c, path, "can", label,
-				given(c, label, "restart_max_ms") ? "restart_max_ms" : "restart_ms",
-				"restart_max_ms is below restart_ms");
-	return r;
+	r = check_settings(c, path, label, err);
+	return r < 0 ? r : check_restart(c, path, label, err);
 }
 
 int config_check_can(const struct conf *c, const char *path, struct error *err)
@@ -130,7 +156,7 @@ static struct can_link_settings settings_of(const struct conf *c, const char *la
 		.fd = conf_bool(c, "can", label, "fd"),
 		.dbitrate = (uint32_t)conf_int(c, "can", label, "dbitrate"),
 		.dsjw = (uint32_t)conf_int(c, "can", label, "dsjw"),
-		.restart_ms = (uint32_t)conf_int(c, "can", label, "restart_ms"),
+		.restart_ms = (uint32_t)restart_ms(c, label),
 		.restart_max_ms = (uint32_t)conf_int(c, "can", label, "restart_max_ms"),
 		.listen_only = conf_bool(c, "can", label, "listen_only"),
 		.loopback = conf_bool(c, "can", label, "loopback"),

@@ -87,7 +87,8 @@ static const struct conf_key keys[] = {
 		"A batch without receipt is sent again after it; doubles each time"),
 
 	INTEGER("can", "bitrate", "0", 0, 1000000, false,
-		"bit/s; 0: the interface is left as it is, and only watched"),
+		"bit/s; 0: the interface is left as it is, and only watched, and with restart_ms "
+		"restarted"),
 	STRING("can", "sample_point", "", 0, 16, false,
 	       "0.500 to 0.990; empty: CiA's recommendation (0.875 up to 500 kbit/s)"),
 	INTEGER("can", "sjw", "0", 0, 128, false,
@@ -97,9 +98,12 @@ static const struct conf_key keys[] = {
 	STRING("can", "dsample_point", "", 0, 16, false, "fd: of the data phase, likewise"),
 	INTEGER("can", "dsjw", "0", 0, 128, false, "fd: of the data phase"),
 	INTEGER("can", "restart_ms", "100", 0, 60000, false,
-		"A controller that went bus-off is started again after it; 0: never"),
+		"A controller that went bus-off is started again after it; 0: never. With "
+		"bitrate=0 "
+		"only where it is given"),
 	INTEGER("can", "restart_max_ms", "10000", 0, 3600000, false,
-		"Where the driver cannot restart and the agent does, the wait doubles up to this "
+		"Where the agent restarts, because the kernel does not, the wait doubles up to "
+		"this "
 		"while the bus stays broken"),
 	BOOLEAN("can", "listen_only", "false",
 		"Never sends, not even acknowledgements or error flags"),

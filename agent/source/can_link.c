@@ -87,16 +87,21 @@ int can_link_read(const char *interface, struct can_link_state *ret)
 	return r < 0 ? r : talk_read(&t, interface, ret);
 }
 
-static int set(struct talk *t, int ifindex, const struct can_link_settings *s)
+/* A restart time that is so already is not sent: kernels of late 2025 refuse even 0 where the
+ * driver cannot restart. */
+static int set(struct talk *t, const struct can_link_state *now, const struct can_link_settings *s)
 {
-	bool restart = s->restart_ms > 0;
+	struct can_link_settings want = *s;
+	bool restart;
 	int r;
 
-	r = talk_ask(t, can_link_msg_set(t->request, ++t->seq, ifindex, s, true));
+	want.restart_ms = can_link_restart_ms(now, s);
+	restart = want.restart_ms != now->restart_ms;
+	r = talk_ask(t, can_link_msg_set(t->request, ++t->seq, now->ifindex, &want, restart));
 	if (r != -EOPNOTSUPP || !restart)
 		return r;
 	/* Maybe it was only that. */
-	return talk_ask(t, can_link_msg_set(t->request, ++t->seq, ifindex, s, false));
+	return talk_ask(t, can_link_msg_set(t->request, ++t->seq, now->ifindex, &want, false));
 }
 
 static int down_and_set(struct talk *t, const struct can_link_state *now,
@@ -106,7 +111,7 @@ static int down_and_set(struct talk *t, const struct can_link_state *now,
 
 	if (now->up)
 		r = talk_ask(t, can_link_msg_down(t->request, ++t->seq, now->ifindex));
-	return r < 0 ? r : set(t, now->ifindex, s);
+	return r < 0 ? r : set(t, now, s);
 }
 
 static int apply(struct talk *t, const struct can_link_settings *s, bool again,

@@ -104,11 +104,21 @@ static bool timing_is(const struct can_bittiming *bt, uint32_t rate, uint32_t ne
 	       (sjw == 0 || bt->sjw == sjw);
 }
 
+bool can_link_restarts(const struct can_link_state *now)
+{
+	return now->n_rates == 0 && strcmp(now->bittiming_const.name, "gs_usb") != 0;
+}
+
+uint32_t can_link_restart_ms(const struct can_link_state *now, const struct can_link_settings *s)
+{
+	return can_link_restarts(now) ? s->restart_ms : 0;
+}
+
 bool can_link_is_so(const struct can_link_state *now, const struct can_link_settings *s)
 {
 	if (!now->up || ((now->ctrlmode ^ can_link_modes(s)) & CAN_LINK_MODES))
 		return false;
-	if (now->restart_ms != s->restart_ms && now->restart_ms != 0)
+	if (now->restart_ms != can_link_restart_ms(now, s) && now->restart_ms != 0)
 		return false;
 	if (!timing_is(&now->bittiming, s->bitrate, can_link_nearest(now, s->bitrate),
 		       s->sample_point, s->sjw))
@@ -236,24 +246,11 @@ void can_link_explain(const struct can_link_settings *s, const struct can_link_s
 	case EDOM:
 	case ERANGE:
 	case EOPNOTSUPP:
-		explain_refusal(s, now, error, text, err);
-		break;
+		if (s) {
+			explain_refusal(s, now, error, text, err);
+			break;
+		} /* fall through */
 	default:
 		error_set(err, "%s%s%s", strerror(-error), *text ? "; " : "", text);
 	}
-}
-
-/* ---- restart ---- */
-
-int64_t can_restart_wait(struct can_restart *r, struct mono_time now)
-{
-	int64_t wait = r->min_ns;
-
-	if (r->wait_ns > 0 && now.ns - r->due.ns < r->max_ns)
-		wait = r->wait_ns * 2;
-	if (wait > r->max_ns)
-		wait = r->max_ns;
-	r->wait_ns = wait;
-	r->due.ns = now.ns + wait;
-	return wait;
 }

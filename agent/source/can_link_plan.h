@@ -3,7 +3,6 @@
 #pragma once
 
 #include "agent/source/can_link.h"
-#include "base/timebase.h"
 
 /* Whether nothing needs to be done. A bit rate is right when the controller has none that is nearer
  * to what was asked for; a sample point when it is less than one time quantum off (kernels round
@@ -11,26 +10,24 @@
  * agent that restarts, and no bus is interrupted for it. */
 bool can_link_is_so(const struct can_link_state *now, const struct can_link_settings *s);
 
+/* Whether the driver may be asked to restart a controller. Before Linux 6.16 (and the stable
+ * kernels of August 2025, CVE-2025-38665) the kernel takes a restart time, or the order to restart,
+ * for any driver, and calls what some do not have, which is the end of it. Without are slcan and
+ * can327, which are those with a list of bit rates, and gs_usb. For others a kernel that knows
+ * better answers EOPNOTSUPP. */
+bool can_link_restarts(const struct can_link_state *now);
+/* The restart time that the kernel is to be told. */
+uint32_t can_link_restart_ms(const struct can_link_state *now, const struct can_link_settings *s);
+
 /* Refuses what the controller is known not to do. Returns 0, -EOPNOTSUPP or -EDOM with err. */
 int can_link_check(const struct can_link_state *now, const struct can_link_settings *s,
 		   struct error *err) must_check;
 
-/* Why the kernel refused, for a person. now is NULL where it is not known; text are the kernel's
- * own words, or "". error is below 0. */
+/* Why the kernel refused, for a person. s is NULL where nothing was to be set; now is NULL where it
+ * is not known; text are the kernel's own words, or "". error is below 0. */
 void can_link_explain(const struct can_link_settings *s, const struct can_link_state *now,
 		      int error, const char *text, struct error *err);
 
 /* The bit rate nearest to wanted that a controller can do, 0 where it does not say. */
 uint32_t can_link_nearest(const struct can_link_state *now, uint32_t wanted);
 uint32_t can_link_nearest_data(const struct can_link_state *now, uint32_t wanted);
-
-/* Restart after bus-off by the agent: the wait doubles each time that the controller is off again
- * within max_ns of the last restart. Zeroed at first, but for min_ns and max_ns. */
-struct can_restart {
-	int64_t min_ns, max_ns;
-	int64_t wait_ns; /* before the last restart; 0: none yet */
-	struct mono_time due;
-};
-
-/* How long to wait, now that it is off. */
-int64_t can_restart_wait(struct can_restart *r, struct mono_time now);

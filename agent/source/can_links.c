@@ -1,6 +1,5 @@
 #include "agent/source/can_links.h"
 
-#include "agent/source/can_link_plan.h"
 #include "base/log.h"
 
 #include <pthread.h>
@@ -14,9 +13,11 @@ enum { RATE_OFF_MAX = 5 }; /* per mille, without a word */
  * to find it up. */
 struct job {
 	struct link *link;
+	bool restart; /* or set */
 	bool again;
 	int result;
-	struct can_link_state now;
+	struct can_link_state now; /* after it was set */
+	struct can_restart_past past;
 	struct error err;
 };
 
@@ -27,7 +28,7 @@ struct link {
 	struct loop_timer timer;
 	struct can_restart restart;
 	bool off;	/* the timer waits to restart it: it is bus-off, and the kernel will not */
-	bool again;	/* take it down even if it is as configured */
+	bool again;	/* that failed: take it down even if it is as configured */
 	int ifindex;	/* of the interface that was set; 0: none yet */
 	int64_t wait_s; /* before the next attempt */
 	struct error said; /* why the last attempt failed; "": it did not */
@@ -43,8 +44,7 @@ struct link {
 struct can_links {
 	struct loop *loop;
 	struct can_watch *watch;
-	int (*apply)(const struct can_link_settings *s, bool again,
-		     struct can_link_state *ret_state, struct error *err);
+	struct can_links_kernel kernel;
 	size_t n;
 	struct link links[CAN_LINKS_MAX];
 };
@@ -113,35 +113,75 @@ static void say_off(const struct link *k, const char *key, uint32_t wanted, uint
 static void do_job(struct job *j)
 {
 	const struct link *k = j->link;
+	const struct can_links_kernel *kernel = &k->all->kernel;
 
 	j->err.text[0] = '\0';
-	j->result = k->all->apply(&k->want, j->again, &j->now, &j->err);
+	if (j->restart)
+		j->result = kernel->restart(k->want.interface, &j->past, &j->err);
+	else
+		j->result = kernel->apply(&k->want, j->again, &j->now, &j->err);
 }
 
+static void job_cancelled(void *job)
+{
+	struct job *j = job;
+
+	error_set(&j->err, "the interface went away");
+	j->result = -ENODEV;
+	loop_wake_post(&j->link->done);
+}
+
+/* What is half done is never cut off: can_restart_now says where it may be. */
 static void *run_job(void *job)
 {
 	struct job *j = job;
 
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_cleanup_push(job_cancelled, j);
 	do_job(j);
+	pthread_cleanup_pop(0);
 	loop_wake_post(&j->link->done);
 	return NULL;
 }
 
+static void was_set(struct link *k)
+{
+	const struct job *j = &k->job;
+
+	say_set(k, &j->now, j->result == CAN_LINK_KEPT);
+	say_off(k, "bitrate", k->want.bitrate, j->now.bittiming.bitrate);
+	if (k->want.fd)
+		say_off(k, "dbitrate", k->want.dbitrate, j->now.data_bittiming.bitrate);
+	k->again = false;
+	k->ifindex = j->now.ifindex;
+}
+
+static void was_restarted(const struct link *k)
+{
+	if (k->job.result == CAN_RESTART_NEEDLESS)
+		return;
+	log_info("bus_restart_done", "interface=%s way=%s", k->want.interface,
+		 k->job.result == CAN_RESTART_IN_PLACE ? "in_place" : "down_up");
+	can_watch_look(k->all->watch, k->want.interface);
+}
+
+/* After a restart that failed, what has settings is set anew; what has none is tried again. */
 static void finished(struct link *k)
 {
 	const struct job *j = &k->job;
 
 	if (j->result < 0) {
+		if (j->restart) {
+			k->again = k->want.bitrate > 0;
+			k->off = !k->again;
+		}
 		failed(k, &j->err);
 		return;
 	}
-	say_set(k, &j->now, j->result == CAN_LINK_KEPT);
-	say_off(k, "bitrate", k->want.bitrate, j->now.bittiming.bitrate);
-	if (k->want.fd)
-		say_off(k, "dbitrate", k->want.dbitrate, j->now.data_bittiming.bitrate);
-	if (!k->off) /* it may be so again by now */
-		k->again = false;
-	k->ifindex = j->now.ifindex;
+	if (j->restart)
+		was_restarted(k);
+	else
+		was_set(k);
 	k->wait_s = 0;
 	k->said = (struct error){""};
 }
@@ -152,9 +192,13 @@ static void begin(struct link *k)
 		k->once_more = true;
 		return;
 	}
+	if (!k->off && k->want.bitrate == 0)
+		return;
+	k->job.restart = k->off;
 	k->job.again = k->again;
 	k->off = false;
-	k->busy = k->tried && pthread_create(&k->thread, NULL, run_job, &k->job) == 0;
+	k->busy = (k->tried || k->job.restart) &&
+		  pthread_create(&k->thread, NULL, run_job, &k->job) == 0;
 	k->tried = true;
 	if (k->busy)
 		return;
@@ -192,10 +236,26 @@ static void went_bus_off(struct link *k, const struct can_link_state *now)
 	if (now->restart_ms > 0)
 		return; /* the kernel does */
 	wait = can_restart_wait(&k->restart, loop_now(k->all->loop));
-	k->off = k->again = true;
+	k->off = true;
 	log_info("bus_restart", "interface=%s in_ms=%lld", k->want.interface,
 		 (long long)(wait / NS_PER_MS));
 	set_timer(k, wait);
+}
+
+/* A restart that waits is of no use any more when somebody else did it, or took the interface
+ * down; but for where the agent did that, and has yet to take it up. */
+static void forget_restart(struct link *k, const struct can_watch_change *c)
+{
+	bool ours = !k->busy && k->job.past.stopped && !c->vanished && !c->up;
+
+	if (k->off && !ours && (c->vanished || c->restarted || c->down)) {
+		loop_timer_cancel(&k->timer);
+		k->off = k->again = false;
+	}
+	if (c->vanished && k->busy)
+		(void)pthread_cancel(k->thread);
+	else if (c->vanished)
+		k->job.past = (struct can_restart_past){.stopped = false};
 }
 
 /* An interface that somebody takes down stays down: the agent does not fight over it. */
@@ -203,15 +263,12 @@ static void on_change(struct can_watcher *w, const struct can_watch_change *c)
 {
 	struct link *k = w->ctx;
 
-	if (k->want.bitrate == 0)
+	if (k->want.bitrate == 0 && k->want.restart_ms == 0)
 		return;
-	if (k->off && (c->vanished || c->restarted || c->down)) {
-		loop_timer_cancel(&k->timer);
-		k->off = k->again = false;
-	}
+	forget_restart(k, c);
 	if (c->vanished)
 		k->ifindex = 0;
-	if (c->appeared && c->state->ifindex != k->ifindex)
+	if (k->want.bitrate > 0 && c->appeared && c->state->ifindex != k->ifindex)
 		set_timer(k, 0);
 	else if (c->bus_off)
 		went_bus_off(k, c->state);
@@ -230,7 +287,7 @@ static int start(struct can_links *ls, const struct can_link_settings *s)
 	k->done = (struct loop_wake){.cb = on_done, .ctx = k};
 	k->restart.min_ns = s->restart_ms * NS_PER_MS;
 	k->restart.max_ns = s->restart_max_ms * NS_PER_MS;
-	if (s->bitrate > 0)
+	if (s->bitrate > 0 || s->restart_ms > 0)
 		r = loop_wake_add(ls->loop, &k->done);
 	if (r == 0 && s->bitrate > 0)
 		r = loop_timer_in(ls->loop, &k->timer, 0);
@@ -238,8 +295,10 @@ static int start(struct can_links *ls, const struct can_link_settings *s)
 }
 
 int can_links_new(struct can_links **ret, struct can_watch *watch, struct loop *loop,
-		  const struct can_link_settings *settings, size_t n, can_links_apply *apply_fn)
+		  const struct can_link_settings *settings, size_t n,
+		  const struct can_links_kernel *kernel)
 {
+	static const struct can_links_kernel real = {can_link_apply, can_restart_now};
 	struct can_links *ls = calloc(1, sizeof(*ls));
 	int r = 0;
 
@@ -250,7 +309,7 @@ int can_links_new(struct can_links **ret, struct can_watch *watch, struct loop *
 	assert(n <= CAN_LINKS_MAX);
 	ls->loop = loop;
 	ls->watch = watch;
-	ls->apply = apply_fn ? apply_fn : can_link_apply;
+	ls->kernel = kernel ? *kernel : real;
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = start(ls, &settings[i]);
 	if (r < 0) {
@@ -281,8 +340,10 @@ struct can_links *can_links_free(struct can_links *ls)
 	for (size_t i = 0; i < ls->n; i++) {
 		struct link *k = &ls->links[i];
 
-		if (k->busy)
+		if (k->busy) {
+			(void)pthread_cancel(k->thread);
 			(void)pthread_join(k->thread, NULL);
+		}
 		loop_wake_remove(&k->done);
 		loop_timer_cancel(&k->timer);
 		can_watch_remove(&k->watcher);

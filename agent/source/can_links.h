@@ -3,25 +3,30 @@
 #pragma once
 
 #include "agent/source/can_link.h"
+#include "agent/source/can_restart.h"
 #include "agent/source/can_watch.h"
 
 struct can_links;
 
 enum { CAN_LINKS_MAX = 16, CAN_LINKS_RETRY_MIN_S = 1, CAN_LINKS_RETRY_MAX_S = 30 };
 
-/* For tests: what sets an interface; NULL: can_link_apply. Called from threads, too. */
-typedef int can_links_apply(const struct can_link_settings *s, bool again,
-			    struct can_link_state *ret_state, struct error *err);
+/* For tests: what sets an interface and what starts its controller again. Called from threads, too;
+ * restart may be cancelled (can_restart.h). */
+struct can_links_kernel {
+	int (*apply)(const struct can_link_settings *s, bool again,
+		     struct can_link_state *ret_state, struct error *err);
+	int (*restart)(const char *interface, struct can_restart_past *past, struct error *err);
+};
 
-/* Copies the n settings; takes watch, also when it fails; loop is borrowed. The interfaces are set
- * in the loop's next turn, before the timers that are set later: create it before the sources.
- * Returns 0 or -errno. */
+/* kernel: copied; NULL, but for tests. Copies the n settings; takes watch, also when it fails; loop
+ * is borrowed. The interfaces are set in the loop's next turn, before the timers that are set
+ * later: create it before the sources. Returns 0 or -errno. */
 int can_links_new(struct can_links **ret, struct can_watch *watch, struct loop *loop,
 		  const struct can_link_settings *settings, size_t n,
-		  can_links_apply *apply) must_check;
+		  const struct can_links_kernel *kernel) must_check;
 struct can_watch *can_links_watch(const struct can_links *ls); /* borrowed */
-/* Whether an interface is being set right now, by a thread. */
+/* Whether an interface is being set or restarted right now, by a thread. */
 bool can_links_busy(const struct can_links *ls);
-/* Waits for a thread that sets one. Leaves the interfaces as they are: others may use them. NULL is
- * fine; always returns NULL. */
+/* Waits for a thread that sets one, and stops one that waits for a restart. Leaves the interfaces
+ * as they are: others may use them. NULL is fine; always returns NULL. */
 struct can_links *can_links_free(struct can_links *ls);

@@ -45,6 +45,7 @@ set(TOWLINE_LIBRARIES
 	"libpaho-mqtt3a.so.1|libpaho-mqtt1.3 (>= 1.3.12)"
 	"libpaho-mqtt3as.so.1|libpaho-mqtt1.3 (>= 1.3.12)"
 	"libprotobuf-c.so.1|libprotobuf-c1 (>= 1.4.1)"
+	"libsocketcan.so.2|libsocketcan2 (>= 0.0.12)"
 	"libsqlite3.so.0|libsqlite3-0 (>= 3.40.1)"
 	"libwolfssl.so.35|libwolfssl35 (>= 5.5.4)"
 	"libz.so.1|zlib1g (>= 1:1.2.13)")

@@ -45,7 +45,8 @@ def test_options_are_those_of_cmake():
 def test_libraries_are_those_that_cmake_asks_for():
     """Every library that the agent's build wants comes from a recipe that is named."""
     names = {"sqlite3": "sqlite3", "zlib": "zlib", "libprotobuf-c": "protobuf-c", "inih": "libinih",
-             "libmnl": "libmnl", "wolfssl": "wolfssl", "eclipse-paho-mqtt-c": "paho-mqtt-c"}
+             "libmnl": "libmnl", "libsocketcan": "libsocketcan",
+             "wolfssl": "wolfssl", "eclipse-paho-mqtt-c": "paho-mqtt-c"}
     wanted = set()
     for folder in ("", "base", "proto", "agent"):
         text = (ROOT / folder / "CMakeLists.txt").read_text()

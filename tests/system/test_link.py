@@ -81,6 +81,35 @@ def test_bus_that_stays_broken(car, note):
     note(f"waits of {', '.join(map(str, waits))} ms")
 
 
+def test_restart_of_what_others_set(car):
+    """An interface that somebody else set is started again after bus-off where that is asked for."""
+    car.register({"bus": BURST})
+    adapter = car.slcan("slcan0")
+    car.run("ip link set slcan0 type can bitrate 250000; ip link set slcan0 up")
+    agent = car.conf({"slcan0": {"bus": "bus"}}, **{"can slcan0": {"restart_ms": 200}}).start()
+    agent.wait_open("slcan0")
+    assert adapter.opened() == 1
+    adapter.say("sb256256")
+    agent.wait_log("bus_restart_done interface=slcan0 way=down_up")
+    agent.wait("the restart", lambda s: s["bus_restarts"] == 1)
+    assert adapter.heard()[-3:] == ["C", "S5", "O"] and adapter.opened() == 2
+    details = car.details("slcan0")
+    assert "state ERROR-ACTIVE" in details and "bitrate 250000" in details, details
+    adapter.say("t10080100000000000000")
+    agent.wait("a frame", lambda s: s["frames_received"] == 1)
+    assert "link_set" not in agent.log and "link_failed" not in agent.log
+    assert "RTNETLINK" not in agent.log  # libsocketcan had nothing to say
+
+    # What somebody takes down stays down.
+    adapter.say("sb256256")
+    car.run("ip link set slcan0 down")
+    agent.wait_log("link_down interface=slcan0")
+    opened = adapter.opened()
+    car.run("sleep 2")
+    assert adapter.opened() == opened
+    assert agent.stop()[0] == 0
+
+
 def test_agent_sets_interfaces(car):
     """The agent sets bit rates, sample point and listen-only, and leaves alone what is right."""
     car.register({"can0": BURST, "can1": BURST})

@@ -26,7 +26,7 @@ def adapter(car):
 
 
 def test_can_fd_bit_timing(car, adapter):
-    """Bit timing of both phases reaches a CAN FD controller, once; after bus-off, again."""
+    """Bit timing of both phases reaches a CAN FD controller, once; after bus-off it has it."""
     car.register({"canfd0": DATA / "fd.dbc"})
     agent = car.conf({"canfd0": {}}, **{"can canfd0": SETTINGS}).start()
     agent.wait_open("canfd0")

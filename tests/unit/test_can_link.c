@@ -442,6 +442,8 @@ static const char *explained(int error, const char *text)
 
 START_TEST(explanations)
 {
+	struct error err;
+
 	ck_assert_str_eq(explained(-ENODEV, ""), "there is no such interface");
 	ck_assert_str_eq(explained(-EMEDIUMTYPE, ""), "it is not a CAN interface");
 	ck_assert_ptr_nonnull(strstr(explained(-EPERM, ""), "AmbientCapabilities=CAP_NET_ADMIN"));
@@ -449,6 +451,31 @@ START_TEST(explanations)
 			 "the controller refuses bitrate=500000 dbitrate=2000000 or a mode, or the "
 			 "sample point: Invalid argument; bitrate error 7% too high");
 	ck_assert_str_eq(explained(-EBUSY, ""), "Device or resource busy");
+	can_link_explain(NULL, NULL, -EINVAL, "", &err); /* nothing was to be set */
+	ck_assert_str_eq(err.text, "Invalid argument");
+}
+END_TEST
+
+/* Which drivers may be told to restart: asking the others ends kernels of before mid-2025. */
+START_TEST(restart_time)
+{
+	struct can_link_state sja = take("can0-up").state, slcan = take("slcan-bus-off").state,
+			      gs_usb = fd_controller();
+	struct can_link_settings s = {.bitrate = 500000, .restart_ms = 100};
+
+	snprintf(gs_usb.bittiming_const.name, sizeof(gs_usb.bittiming_const.name), "gs_usb");
+	ck_assert(can_link_restarts(&sja));
+	ck_assert_uint_eq(can_link_restart_ms(&sja, &s), 100);
+	ck_assert(!can_link_restarts(&slcan));
+	ck_assert_uint_eq(can_link_restart_ms(&slcan, &s), 0);
+	ck_assert(!can_link_restarts(&gs_usb));
+
+	/* A time that such a driver has been given by others is taken away. */
+	slcan.up = true;
+	slcan.ctrlmode = 0;
+	ck_assert(can_link_is_so(&slcan, &s));
+	slcan.restart_ms = 100;
+	ck_assert(!can_link_is_so(&slcan, &s));
 }
 END_TEST
 
@@ -465,23 +492,6 @@ START_TEST(real_kernel)
 	ck_assert_int_eq(can_link_read("a-name-that-no-interface-has", &now), -ENODEV);
 	ck_assert_int_eq(can_link_apply(&s, false, &now, &err), -EMEDIUMTYPE);
 	ck_assert_str_eq(err.text, "it is not a CAN interface");
-}
-END_TEST
-
-/* ---- restart ---- */
-
-START_TEST(restart_waits)
-{
-	struct can_restart r = {.min_ns = 100 * NS_PER_MS, .max_ns = NS_PER_S};
-	static const int64_t expected_ms[] = {100, 200, 400, 800, 1000, 1000};
-	struct mono_time now = {5 * NS_PER_S};
-
-	for (size_t i = 0; i < array_len(expected_ms); i++) {
-		ck_assert_int_eq(can_restart_wait(&r, now), expected_ms[i] * NS_PER_MS);
-		now.ns = r.due.ns + 10 * NS_PER_MS; /* restarted, and off again at once */
-	}
-	now.ns = r.due.ns + NS_PER_S; /* it was well for a while */
-	ck_assert_int_eq(can_restart_wait(&r, now), 100 * NS_PER_MS);
 }
 END_TEST
 
@@ -509,8 +519,8 @@ int main(void)
 	tcase_add_test(plan, can_fd);
 	tcase_add_test(plan, refused_beforehand);
 	tcase_add_test(plan, explanations);
+	tcase_add_test(plan, restart_time);
 	tcase_add_test(plan, real_kernel);
-	tcase_add_test(plan, restart_waits);
 	tcase_add_test(plan, names);
 	return suite_run("can_link", (TCase *const[]){msg, plan}, 2);
 }

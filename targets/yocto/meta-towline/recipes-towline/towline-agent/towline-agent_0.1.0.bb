@@ -13,6 +13,7 @@ LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
 DEPENDS = "\
     libinih \
     libmnl \
+    libsocketcan \
     paho-mqtt-c \
     protobuf-c \
     protobuf-c-native \

@@ -240,18 +240,20 @@ static void refuse(struct j1939 *c, int r)
 			 r == -EMSGSIZE ? "longer than 1785 bytes" : "no address of a node");
 }
 
+/* What fits a frame was one, and goes the way of frames: it may be part of a session of two other
+ * nodes, or of ISO-TP. */
 static int hand_over(struct j1939 *c, const struct j1939_received *m, int64_t t_ns)
 {
 	const struct source_env *env = c->base.env;
-	struct payload p = j1939_payload(m, c->bus, t_ns);
+	struct payload p;
 	struct frame f;
 
-	if (m->len > SINGLE_MAX)
-		counter_add(&env->counters->j1939_messages, 1);
-	else if (m->pgn == J1939_PGN_TP_CM || m->pgn == J1939_PGN_TP_DT) {
+	if (m->len <= SINGLE_MAX) {
 		f = j1939_frame(m, c->bus, t_ns);
 		return env->frame(env->ctx, &f);
 	}
+	p = j1939_payload(m, c->bus, t_ns);
+	counter_add(&env->counters->j1939_messages, 1);
 	return env->payload(env->ctx, &p);
 }
 

@@ -1,8 +1,8 @@
 /* agent/j1939/j1939.h: a J1939 bus through the kernel's transport protocol (CAN_J1939), and
  * requests for what is sent only when asked.
  *
- * Single frames, broadcasts (BAM) and sessions with our own address come as whole payloads;
- * sessions of other nodes are left alone by the kernel, and their frames go the way of raw ones
+ * Broadcasts (BAM) and sessions with our own address come as whole payloads; single frames go the
+ * way of raw ones, and so do sessions of other nodes, whose frames the kernel leaves alone
  * (agent/decode/j1939tp.h). A kernel without CAN_J1939: a socketcan source takes its place, and
  * everything is put together by the decoder; requests go out all the same, but nobody answers a
  * session that is opened to us. */

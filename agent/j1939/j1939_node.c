@@ -4,7 +4,16 @@
 
 #include <string.h>
 
-enum { ACK_BYTES = 8, ACK_PGN_AT = 5 };
+enum { ACK_BYTES = 8, ACK_ADDRESS_AT = 4, ACK_PGN_AT = 5 };
+
+enum {
+	/* The kernel counts the wait for objections from when the claim was on the bus, and sends
+	 * nothing else before its end; a defence counts as a claim. */
+	HOLD_MS = J1939_CLAIM_WAIT_MS + 50,
+	CLAIM_AGAIN_MS = 1000, /* a claim that could not be sent, or never was on the bus */
+};
+
+static void claim(struct j1939_node *n, unsigned wait_ms);
 
 static void say_unsent(struct j1939_node *n, uint32_t pgn, int error)
 {
@@ -68,8 +77,19 @@ static void ask(struct poll *p, size_t item)
 		say_unsent(n, q->pgn, -r);
 	else
 		counter_add(&n->env->counters->j1939_requests, 1);
+	if (r == -EADDRNOTAVAIL && n->claim.name) {
+		poll_stop(&n->poll);
+		claim(n, CLAIM_AGAIN_MS);
+	}
 	if (poll_done(p) < 0)
 		log_error("poll_failed", "source=%s what=no memory", n->name);
+}
+
+/* Acknowledgements go to all and say to whom; those of old nodes do not (255). */
+static bool is_ours(const struct j1939_node *n, const struct j1939_received *m)
+{
+	return m->data[ACK_ADDRESS_AT] == n->claim.address ||
+	       m->data[ACK_ADDRESS_AT] == J1939_ADDRESS_ALL;
 }
 
 /* A node says that it does not have what was asked for: said once a request. */
@@ -77,7 +97,7 @@ static void hear_refusal(struct j1939_node *n, const struct j1939_received *m)
 {
 	uint32_t pgn;
 
-	if (m->len < ACK_BYTES || m->data[0] == 0)
+	if (m->len < ACK_BYTES || m->data[0] == 0 || !is_ours(n, m))
 		return;
 	pgn = j1939_get_pgn(m->data + ACK_PGN_AT);
 	for (size_t i = 0; i < n->n_requests; i++) {
@@ -92,7 +112,7 @@ static void hear_refusal(struct j1939_node *n, const struct j1939_received *m)
 
 /* ---- the address ---- */
 
-static void send_name(struct j1939_node *n)
+static int send_name(struct j1939_node *n)
 {
 	uint8_t data[J1939_NAME_BYTES];
 	int r;
@@ -101,6 +121,7 @@ static void send_name(struct j1939_node *n)
 	r = n->send(n->ctx, J1939_PGN_ADDRESS_CLAIMED, J1939_ADDRESS_ALL, data, sizeof(data));
 	if (r < 0)
 		say_unsent(n, J1939_PGN_ADDRESS_CLAIMED, -r);
+	return r;
 }
 
 static void set_timer(struct j1939_node *n, unsigned ms)
@@ -109,14 +130,31 @@ static void set_timer(struct j1939_node *n, unsigned ms)
 		log_error("j1939_claim_failed", "source=%s what=no memory", n->name);
 }
 
+static void claim(struct j1939_node *n, unsigned wait_ms)
+{
+	if (j1939_claim_open(&n->claim) != J1939_CLAIM_ACT_CLAIM)
+		return;
+	n->sent = send_name(n) == 0;
+	set_timer(n, n->sent ? wait_ms : CLAIM_AGAIN_MS);
+}
+
+static void defend(struct j1939_node *n)
+{
+	(void)send_name(n);
+	if (poll_hold(&n->poll, HOLD_MS * NS_PER_MS) < 0)
+		log_error("poll_failed", "source=%s what=no memory", n->name);
+}
+
 static void act(struct j1939_node *n, enum j1939_claim_act what)
 {
 	switch (what) {
 	case J1939_CLAIM_ACT_CLAIM:
-		send_name(n);
+		defend(n);
 		break;
 	case J1939_CLAIM_ACT_YIELD:
-		set_timer(n, j1939_claim_yield_ms(&n->claim));
+		if (!n->yielding)
+			set_timer(n, j1939_claim_yield_ms(&n->claim));
+		n->yielding = true;
 		break;
 	case J1939_CLAIM_ACT_NOTHING:
 		break;
@@ -128,10 +166,11 @@ static void yield(struct j1939_node *n)
 {
 	int r = n->yield(n->ctx);
 
+	n->yielding = false;
 	if (r < 0)
 		say_unsent(n, J1939_PGN_ADDRESS_CLAIMED, -r);
 	else
-		send_name(n);
+		(void)send_name(n);
 }
 
 static void on_timer(struct loop_timer *t)
@@ -140,6 +179,10 @@ static void on_timer(struct loop_timer *t)
 
 	if (n->claim.state == J1939_CLAIM_LOST) {
 		yield(n);
+		return;
+	}
+	if (!n->sent) {
+		claim(n, HOLD_MS);
 		return;
 	}
 	j1939_claim_waited(&n->claim);
@@ -165,7 +208,8 @@ static void hear_claim(struct j1939_node *n, const struct j1939_received *m)
 
 static bool is_for_us(const struct j1939_node *n, const struct j1939_received *m)
 {
-	return m->destination == J1939_ADDRESS_ALL || m->destination == n->claim.address;
+	return m->destination == J1939_ADDRESS_ALL ||
+	       (n->claim.state != J1939_CLAIM_LOST && m->destination == n->claim.address);
 }
 
 void j1939_node_hear(struct j1939_node *n, const struct j1939_received *m)
@@ -186,9 +230,8 @@ void j1939_node_hear(struct j1939_node *n, const struct j1939_received *m)
 void j1939_node_open(struct j1939_node *n)
 {
 	memset(n->refused, 0, n->n_requests * sizeof(*n->refused));
-	act(n, j1939_claim_open(&n->claim));
-	if (n->claim.state == J1939_CLAIM_PENDING)
-		set_timer(n, J1939_CLAIM_WAIT_MS);
+	n->yielding = false;
+	claim(n, HOLD_MS);
 	start_requests(n);
 }
 

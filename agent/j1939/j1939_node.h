@@ -29,6 +29,8 @@ struct j1939_node {
 
 	/* The node's own. */
 	struct loop_timer timer; /* the wait for objections, or before yielding */
+	bool sent;		 /* the claim */
+	bool yielding;		 /* the timer is for that */
 	struct j1939_request *requests;
 	size_t n_requests;
 	size_t *asked; /* by item of the poll: which request */

@@ -12,8 +12,6 @@ struct msghdr;
 
 enum {
 	J1939_PGN_ACK = 0xE800,	   /* acknowledgement, SAE J1939-21 §5.4.4 */
-	J1939_PGN_TP_CM = 0xEC00,  /* transport that the kernel leaves alone: */
-	J1939_PGN_TP_DT = 0xEB00,  /* sessions of other nodes */
 	J1939_PAYLOAD_MAX = 1785,  /* longer ones (ETP) are refused */
 	J1939_ADDRESS_NONE = 0xFE, /* listens only */
 	J1939_ADDRESS_ALL = 0xFF,

@@ -8,7 +8,9 @@
 
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum { ITEMS_MAX = 64, SENT_MAX = 256, GOT_MAX = 64, OWN = 0x80 };
 
@@ -253,6 +255,8 @@ static int on_payload(void *ctx, const struct payload *p)
 static int on_frame(void *ctx, const struct frame *f)
 {
 	(void)ctx;
+	if (got.busy)
+		return SOURCE_BUSY;
 	ck_assert_uint_lt(got.n_frames, GOT_MAX);
 	got.frames[got.n_frames++] = *f;
 	return 0;
@@ -350,14 +354,17 @@ START_TEST(payloads)
 	add(0xFECA, 0x21, 0xFF, 40);
 	add(0xEF00, 0x21, 0x22, 1785);
 	start(listener);
-	ck_assert_uint_eq(got.n, 3);
-	ck_assert_uint_eq(got.payloads[0].id, 0x18FEE521);
+	ck_assert_uint_eq(got.n_frames, 1);
+	ck_assert_uint_eq(got.frames[0].id, 0x18FEE521);
+	ck_assert_uint_eq(got.frames[0].len, 8);
+	ck_assert_int_eq(got.frames[0].t_ns, 50 * NS_PER_S);
+	ck_assert_uint_eq(got.n, 2);
+	ck_assert_uint_eq(got.payloads[0].id, 0x18FECA21);
 	ck_assert_int_eq(got.payloads[0].t_ns, 50 * NS_PER_S);
-	ck_assert_uint_eq(got.payloads[1].id, 0x18FECA21);
-	ck_assert_uint_eq(got.payloads[1].len, 40);
-	ck_assert_uint_eq(got.payloads[2].id, 0x18EF2221);
-	ck_assert_uint_eq(got.payloads[2].len, 1785);
-	ck_assert_uint_eq(got.data[2][1784], 1785 & 0xFF);
+	ck_assert_uint_eq(got.payloads[0].len, 40);
+	ck_assert_uint_eq(got.payloads[1].id, 0x18EF2221);
+	ck_assert_uint_eq(got.payloads[1].len, 1785);
+	ck_assert_uint_eq(got.data[1][1784], 1785 & 0xFF);
 	ck_assert_uint_eq(counter_get(&counters.j1939_messages), 2);
 	ck_assert_uint_eq(counter_get(&counters.j1939_errors), 0);
 	ck_assert_uint_eq(kernel.n_sent, 0);
@@ -367,8 +374,8 @@ END_TEST
 /* Sessions of other nodes, which the kernel leaves alone, go the way of frames. */
 START_TEST(sessions_of_others)
 {
-	add(J1939_PGN_TP_CM, 0x21, 0x22, 8);
-	add(J1939_PGN_TP_DT, 0x21, 0x22, 8);
+	add(0xEC00, 0x21, 0x22, 8);
+	add(0xEB00, 0x21, 0x22, 8);
 	start(listener);
 	ck_assert_uint_eq(got.n, 0);
 	ck_assert_uint_eq(got.n_frames, 2);
@@ -389,17 +396,17 @@ START_TEST(refused_and_lost)
 	i->has_overflow = true;
 	i->overflow = 5;
 	start(listener);
-	ck_assert_uint_eq(got.n, 1);
+	ck_assert_uint_eq(got.n_frames, 1);
 	ck_assert_uint_eq(counter_get(&counters.j1939_errors), 1);
 	ck_assert_uint_eq(counter_get(&counters.frames_bad), 1);
 	ck_assert_uint_eq(counter_get(&counters.frames_dropped_socket), 5);
 	got.busy = true;
-	add(0xFEE5, 0x21, 0xFF, 8);
+	add(0xFECA, 0x21, 0xFF, 40);
 	i = add(0xFEE5, 0x21, 0xFF, 8);
 	i->has_overflow = true;
 	i->overflow = 7;
 	pass(1);
-	ck_assert_uint_eq(got.n, 1);
+	ck_assert_uint_eq(got.n_frames, 1);
 	ck_assert_uint_eq(counter_get(&counters.frames_dropped_busy), 2);
 	ck_assert_uint_eq(counter_get(&counters.frames_dropped_socket), 7);
 	ck_assert_uint_eq(counter_get(&counters.frames_dropped), 9);
@@ -441,11 +448,11 @@ START_TEST(opens_again)
 	add(0xFEE5, 0x21, 0xFF, 8);
 	kernel.find_error = ENETDOWN;
 	pass(1);
-	ck_assert_uint_eq(got.n, 0);
+	ck_assert_uint_eq(got.n_frames, 0);
 	kernel.find_error = 0;
 	pass(3000);
 	ck_assert_uint_eq(kernel.opens, 2);
-	ck_assert_uint_eq(got.n, 1);
+	ck_assert_uint_eq(got.n_frames, 1);
 	ck_assert_uint_eq(counter_get(&counters.sources_failed), 4);
 	/* Gone and back already: no wait. */
 	add(0, 0, 0, 0)->error = ENETDOWN;
@@ -531,10 +538,60 @@ START_TEST(asking_fails)
 	pass(3000);
 	pass(1000);
 	ck_assert_uint_gt(kernel.n_sent, 1);
-	/* A refusal is told, and goes on like any message. */
-	add(J1939_PGN_ACK, 0x21, 0xFF, 8)->data[0] = 1;
+}
+END_TEST
+
+/* Where the log goes from here on. */
+static int keep_log(void)
+{
+	int fd = memfd_create("log", MFD_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(dup2(fd, STDERR_FILENO), STDERR_FILENO);
+	log_set_level(LOG_LEVEL_WARN);
+	return fd;
+}
+
+static unsigned times_said(int fd, const char *what)
+{
+	char text[4096];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	unsigned times = 0;
+
+	ck_assert_int_ge(n, 0);
+	text[n] = 0;
+	for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
+		times++;
+	return times;
+}
+
+static void add_answer(uint8_t control, uint8_t to, uint32_t pgn)
+{
+	struct item *i = add(J1939_PGN_ACK, 0x21, 0xFF, 8);
+
+	i->data[0] = control;
+	i->data[4] = to;
+	j1939_put_pgn(i->data + 5, pgn);
 	pass(1);
-	ck_assert_uint_eq(got.n, 1);
+}
+
+/* Refusals to us are told once a PGN; what others were refused is not ours. */
+START_TEST(refusals)
+{
+	int log = keep_log();
+
+	start(asker);
+	add_answer(0, OWN, 0xFEE5); /* not a refusal */
+	add_answer(1, 0x33, 0xFEE5);
+	add_answer(1, OWN, 0xFEE6);
+	ck_assert_uint_eq(times_said(log, "j1939_refused"), 0);
+	add_answer(1, OWN, 0xFEE5);
+	add_answer(1, OWN, 0xFEE5);
+	ck_assert_uint_eq(times_said(log, "j1939_refused"), 1);
+	ck_assert_uint_eq(times_said(log, "pgn=65253 from=33 code=1"), 1);
+	add_answer(3, 0xFF, 0xFEDA);
+	ck_assert_uint_eq(times_said(log, "j1939_refused"), 2);
+	ck_assert_uint_eq(got.n_frames, 6); /* and go on like any message */
 }
 END_TEST
 
@@ -563,7 +620,7 @@ START_TEST(claims)
 	ck_assert_uint_eq(kernel.sent[0].pgn, 0xEE00);
 	ck_assert_uint_eq(kernel.sent[0].destination, 0xFF);
 	ck_assert_mem_eq(kernel.sent[0].data, "\x08\x07\x06\x05\x04\x03\x02\x01", 8);
-	pass(249);
+	pass(299);
 	ck_assert_uint_eq(kernel.n_sent, 1); /* nothing is asked before the wait is over */
 	pass(1);
 	pass(1);
@@ -585,10 +642,59 @@ START_TEST(claims)
 }
 END_TEST
 
+/* After a defence the kernel sends nothing for a while: nothing is asked meanwhile. */
+START_TEST(defends_before_it_asks)
+{
+	start(claimer());
+	for (int i = 0; i < 30; i++)
+		pass(100);
+	kernel.n_sent = 0;
+	for (int i = 0; i < 15; i++) {
+		add_claim(0x0102030405060709);
+		pass(100);
+	}
+	ck_assert_uint_eq(kernel.n_sent, 15);
+	for (unsigned i = 0; i < 15; i++)
+		ck_assert_uint_eq(kernel.sent[i].pgn, 0xEE00);
+	for (int i = 0; i < 15; i++)
+		pass(100);
+	ck_assert_uint_gt(kernel.n_sent, 15);
+	ck_assert_uint_eq(kernel.sent[15].pgn, 0xEA00);
+}
+END_TEST
+
+/* A claim that could not be sent is sent again, and so is one that the kernel never saw on the bus;
+ * nothing is asked before. */
+START_TEST(claims_again)
+{
+	kernel.send_error = ENOBUFS;
+	start(claimer());
+	pass(5000);
+	ck_assert_uint_eq(kernel.n_sent, 0);
+	kernel.send_error = 0;
+	pass(1000);
+	ck_assert_uint_eq(kernel.n_sent, 1);
+	ck_assert_uint_eq(kernel.sent[0].pgn, 0xEE00);
+	pass(300);
+	ck_assert_uint_eq(kernel.n_sent, 2);
+	ck_assert_uint_eq(kernel.sent[1].pgn, 0xEA00);
+	kernel.send_error = EADDRNOTAVAIL;
+	pass(1000);
+	kernel.send_error = 0;
+	kernel.n_sent = 0;
+	pass(1000);
+	ck_assert_uint_eq(kernel.n_sent, 1);
+	ck_assert_uint_eq(kernel.sent[0].pgn, 0xEE00);
+	pass(300);
+	ck_assert_uint_eq(kernel.n_sent, 2);
+	ck_assert_uint_eq(kernel.sent[1].pgn, 0xEA00);
+}
+END_TEST
+
 START_TEST(loses_the_address)
 {
 	start(claimer());
-	pass(250);
+	pass(300);
 	kernel.n_sent = 0;
 	add_claim(1);
 	pass(1);
@@ -599,9 +705,19 @@ START_TEST(loses_the_address)
 	kernel.n_sent = 0;
 	pass(5000);
 	ck_assert_uint_eq(kernel.n_sent, 0); /* and asks no more */
+	/* Who asks for the address means its new owner; who asks all, also us, and often. */
+	j1939_put_pgn(add(J1939_PGN_REQUEST, 0x21, OWN, 3)->data, 0xEE00);
+	pass(J1939_CLAIM_YIELD_MS);
+	ck_assert_uint_eq(kernel.n_sent, 0);
+	for (int i = 0; i < 4; i++) {
+		j1939_put_pgn(add(J1939_PGN_REQUEST, 0x21, 0xFF, 3)->data, 0xEE00);
+		pass(J1939_CLAIM_YIELD_MS / 3 + 1);
+	}
+	ck_assert_uint_ge(kernel.n_sent, 1);
+	ck_assert_uint_eq(kernel.sent[0].pgn, 0xEE00);
 	add(0xFEE5, 0x21, 0xFF, 8);
 	pass(1);
-	ck_assert_uint_eq(got.payloads[got.n - 1].id, 0x18FEE521); /* but listens */
+	ck_assert_uint_eq(got.frames[got.n_frames - 1].id, 0x18FEE521); /* but listens */
 }
 END_TEST
 
@@ -677,7 +793,10 @@ int main(void)
 	tcase_add_test(tc, filters);
 	tcase_add_test(tc, asks_for_what_is_wanted);
 	tcase_add_test(tc, asking_fails);
+	tcase_add_test(tc, refusals);
 	tcase_add_test(tc, claims);
+	tcase_add_test(tc, defends_before_it_asks);
+	tcase_add_test(tc, claims_again);
 	tcase_add_test(tc, loses_the_address);
 	tcase_add_test(tc, falls_back);
 	tcase_add_test(tc, protocol_is_chosen);

@@ -65,7 +65,7 @@ static void answer(int fd, const struct answer *w, uint8_t to)
 		send_pgn(fd, w->pgn, to, data, w->len);
 		return;
 	}
-	for (size_t i = 0; i < 3; i++) /* negative acknowledgement, to all */
+	for (size_t i = 0; i < 3; i++) /* negative acknowledgement, to all, naming nobody */
 		data[5 + i] = (uint8_t)(w->pgn >> 8 * i);
 	send_pgn(fd, PGN_ACK, J1939_NO_ADDR, data, 8);
 }

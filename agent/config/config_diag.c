@@ -12,7 +12,9 @@ enum {
 	STANDARD_MAX = 0x7FF,
 	EXTENDED_MAX = 0x1FFFFFFF,
 	EXTENDED_DIGITS = 8,
-	RECORD_BYTES_MAX = 4092, /* what is left of 4095 beside service and DID */
+	FUNCTIONAL = 0x7DF,	      /* ISO 15765-4: to all ECUs */
+	FUNCTIONAL_EXTENDED = 0x18DB, /* the same: the upper 13 bits of 29 */
+	RECORD_BYTES_MAX = 4092,      /* what is left of 4095 beside service and DID */
 	WHAT_BYTES = 160,
 };
 
@@ -25,7 +27,7 @@ static bool parse_number(const char *text, char end, uint32_t max, uint32_t *ret
 	char *stop;
 	unsigned long long v;
 
-	if (!isxdigit((unsigned char)*digits))
+	if (!isxdigit((unsigned char)*digits) || (digits[1] | 0x20) == 'x') /* 0x0x1 */
 		return false;
 	v = strtoull(digits, &stop, base);
 	if (stop == digits || *stop != end || v > max)
@@ -70,6 +72,45 @@ static bool parse_padding(const char *text, bool *ret_pads, uint32_t *ret)
 	return !*ret_pads || parse_number(text, '\0', 0xFF, ret, NULL);
 }
 
+/* A request of several frames, and flow control, are for one ECU. */
+static bool is_for_all(const struct can_id *id)
+{
+	return id->extended ? id->id >> 16 == FUNCTIONAL_EXTENDED : id->id == FUNCTIONAL;
+}
+
+static int check_functional(const struct conf *c, const char *path, const char *label,
+			    const struct can_id *response, struct error *err)
+{
+	struct can_id functional;
+	int r;
+
+	if (!*conf_string(c, "source", label, "functional"))
+		return 0;
+	r = check_can_id(c, path, label, "functional", &functional, err);
+	if (r < 0)
+		return r;
+	if (functional.extended != response->extended)
+		return config_fail(err, c, path, "source", label, "functional",
+				   "11 bits like the request, or both 29");
+	if (functional.id == response->id)
+		return config_fail(err, c, path, "source", label, "functional",
+				   "the same as the response");
+	return 0;
+}
+
+static int check_may_send(const struct conf *c, const char *path, const char *label,
+			  struct error *err)
+{
+	const char *interface = conf_string(c, "source", label, "interface"), *can;
+
+	for (size_t i = 0; (can = conf_label(c, "can", i)) != NULL; i++)
+		if (strcmp(can, interface) == 0 && conf_bool(c, "can", can, "listen_only"))
+			return config_fail(err, c, path, "source", label, "interface",
+					   "its [can] section says listen_only: nothing could be "
+					   "asked");
+	return 0;
+}
+
 /* Two sources of one ECU would take each other's responses. */
 static int check_only_one(const struct conf *c, const char *path, const char *label,
 			  const struct can_id *response, struct error *err)
@@ -90,7 +131,7 @@ static int check_only_one(const struct conf *c, const char *path, const char *la
 
 int config_check_diag(const struct conf *c, const char *path, const char *label, struct error *err)
 {
-	struct can_id request, response, functional;
+	struct can_id request, response;
 	uint32_t padding;
 	bool pads;
 	int r = check_can_id(c, path, label, "request", &request, err);
@@ -99,6 +140,10 @@ int config_check_diag(const struct conf *c, const char *path, const char *label,
 		r = check_can_id(c, path, label, "response", &response, err);
 	if (r < 0)
 		return r;
+	if (is_for_all(&request))
+		return config_fail(err, c, path, "source", label, "request",
+				   "this asks all ECUs: it is for functional; here the ECU's own "
+				   "is needed, such as 0x7E0");
 	if (request.extended != response.extended)
 		return config_fail(err, c, path, "source", label, "response",
 				   "11 bits like the request, or both 29");
@@ -109,13 +154,9 @@ int config_check_diag(const struct conf *c, const char *path, const char *label,
 		return config_fail(err, c, path, "source", label, "padding",
 				   "a byte, 0x00 to 0xFF, or none");
 	r = check_only_one(c, path, label, &response, err);
-	if (r < 0 || !*conf_string(c, "source", label, "functional"))
-		return r;
-	r = check_can_id(c, path, label, "functional", &functional, err);
-	if (r == 0 && functional.extended != request.extended)
-		r = config_fail(err, c, path, "source", label, "functional",
-				"11 bits like the request, or both 29");
-	return r;
+	if (r == 0)
+		r = check_functional(c, path, label, &response, err);
+	return r == 0 ? check_may_send(c, path, label, err) : r;
 }
 
 /* ---- [poll] ---- */

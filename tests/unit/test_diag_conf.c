@@ -70,8 +70,9 @@ END_TEST
 START_TEST(identifiers)
 {
 	static const char what[] = "[source a] request: an identifier of 11 or 29 bits";
-	static const char *const bad[] = {"0x",	       "7E0", "0x7G0", "-1", "0x20000000",
-					  "0x7E0 0x1", "+7",  "0x-1",  "",   "9999999999999999"};
+	static const char *const bad[] = {
+		"0x", "7E0",  "0x7G0", "-1",	"0x20000000",	   "0x7E0 0x1",
+		"+7", "0x-1", "",      "0x0x1", "9999999999999999"};
 	char text[256];
 
 	for (size_t i = 0; i < array_len(bad); i++) {
@@ -87,13 +88,22 @@ START_TEST(identifiers)
 		"[source a] response: the same as the request");
 	refused("[source a]\ntype = diag\ninterface = can0\nrequest = 1\nresponse = 0x800\n", 5,
 		"[source a] response: 11 bits like the request, or both 29");
-	refused(ECU "[source b]\ntype = diag\ninterface = can0\nrequest = 0x7DF\n"
+	refused(ECU "[source b]\ntype = diag\ninterface = can0\nrequest = 0x7E4\n"
 		    "response = 2024\n",
 		10, "[source b] response: another source of this interface has it");
 	fine(ECU "[source b]\ntype = diag\ninterface = can1\nrequest = 0x7E0\n"
 		 "response = 0x7E8\n");
 	refused(ECU "functional = 0x18DB33F1\n", 6,
 		"[source ecu] functional: 11 bits like the request, or both 29");
+	refused(ECU "functional = 0x7E8\n", 6, "[source ecu] functional: the same as the response");
+	refused("[source a]\ntype = diag\ninterface = can0\nrequest = 0x7DF\nresponse = 0x7E8\n", 4,
+		"[source a] request: this asks all ECUs");
+	refused("[source a]\ntype = diag\ninterface = can0\nrequest = 0x18DB33F1\n"
+		"response = 0x18DAF110\n",
+		4, "[source a] request: this asks all ECUs");
+	refused(ECU "[can can0]\nbitrate = 500000\nlisten_only = true\n", 3,
+		"[source ecu] interface: its [can] section says listen_only");
+	fine(ECU "[can can1]\nbitrate = 500000\nlisten_only = true\n");
 	refused(ECU "padding = 0x100\n", 6, "[source ecu] padding: a byte, 0x00 to 0xFF, or none");
 	refused("[source a]\ntype = diag\nrequest = 1\nresponse = 2\n", 2,
 		"[source a] interface: this type needs one");

@@ -135,7 +135,24 @@ static void touch(struct session *s, int64_t now_ns, int64_t wait_ms)
 	s->wait_ns = wait_ms * NS_PER_MS;
 }
 
-/* A free slot, made by ending what has timed out, is complete, or has been silent the longest. */
+/* What would be lost with a session: nothing; an announcement; packets. So announcements alone,
+ * however many, do not push out what is being sent. */
+static unsigned worth(const struct session *s)
+{
+	if (s->state == STATE_DONE)
+		return 0;
+	return s->missing == s->packets ? 1 : 2;
+}
+
+static bool goes_before(const struct session *a, const struct session *b)
+{
+	unsigned worth_a = worth(a), worth_b = worth(b);
+
+	return worth_a == worth_b ? a->last_ns < b->last_ns : worth_a < worth_b;
+}
+
+/* A free slot, made by ending what has timed out, or what is worth the least and has been silent
+ * the longest. */
 static struct session *take_slot(struct j1939tp *t, int64_t now_ns)
 {
 	struct session *best = NULL, *s;
@@ -150,11 +167,9 @@ static struct session *take_slot(struct j1939tp *t, int64_t now_ns)
 	if (best)
 		return best;
 	best = &t->sessions[0];
-	for (size_t i = 1; i < t->config.sessions; i++) {
-		s = &t->sessions[i];
-		if (s->state == best->state ? s->last_ns < best->last_ns : s->state == STATE_DONE)
-			best = s;
-	}
+	for (size_t i = 1; i < t->config.sessions; i++)
+		if (goes_before(&t->sessions[i], best))
+			best = &t->sessions[i];
 	end(best, &t->count.evicted);
 	return best;
 }
@@ -251,7 +266,8 @@ static int take_announcement(struct j1939tp *t, const struct frame *f, struct j1
 	return J1939TP_TAKEN;
 }
 
-/* The receiver asks for packets, from any number on (§5.10.3.2), or for patience (none). */
+/* The receiver asks for packets, from any number on (§5.10.3.2), or for patience (none). More than
+ * there are means all that are left: nodes live with it, and who only listens is no stricter. */
 static int take_cts(struct j1939tp *t, const struct frame *f, struct j1939tp_message *ret)
 {
 	struct session *s = live_session(t, key_answered(f), f->t_ns);
@@ -267,12 +283,12 @@ static int take_cts(struct j1939tp *t, const struct frame *f, struct j1939tp_mes
 	touch(s, f->t_ns, J1939TP_T2_MS);
 	if (s->state == STATE_DONE || n == 0)
 		return J1939TP_TAKEN;
-	if (first == 0 || first + n - 1 > s->packets) {
+	if (first == 0 || first > s->packets) {
 		end(s, &t->count.malformed);
 		return 0;
 	}
 	s->next = (uint8_t)first;
-	s->until = (uint8_t)(first + n - 1);
+	s->until = (uint8_t)(first + n - 1 < s->packets ? first + n - 1 : s->packets);
 	return J1939TP_TAKEN;
 }
 

@@ -187,6 +187,19 @@ START_TEST(asked_again)
 }
 END_TEST
 
+START_TEST(asked_for_more_than_there_is)
+{
+	ck_assert_int_eq(feed(0x18EC2010, "10120003FFEBFE00"), J1939TP_TAKEN);
+	ck_assert_int_eq(feed(0x18EC1020, "11FF01FFFFEBFE00"), J1939TP_TAKEN);
+	ck_assert_int_eq(feed(0x18EB2010, "0100010203040506"), J1939TP_TAKEN);
+	ck_assert_int_eq(feed(0x18EC1020, "110F02FFFFEBFE00"), J1939TP_TAKEN);
+	ck_assert_int_eq(feed(0x18EB2010, "020708090a0b0c0d"), J1939TP_TAKEN);
+	ck_assert_int_eq(feed(0x18EB2010, "030e0f1011ffffff"), J1939TP_DONE);
+	expect(0x18FEEB10, "000102030405060708090a0b0c0d0e0f1011");
+	ck_assert_uint_eq(j1939tp_errors(count()), 0);
+}
+END_TEST
+
 START_TEST(request_repeated)
 {
 	ck_assert_int_eq(feed(0x18EC2010, "10090002FFEBFE00"), J1939TP_TAKEN);
@@ -390,7 +403,7 @@ START_TEST(impossible_packets)
 {
 	static const char *const bad[] = {"00aaaaaaaaaaaaaa", "04aaaaaaaaaaaaaa",
 					  "ffaaaaaaaaaaaaaa", "01aaaaaaaaaaaa", "01"};
-	static const char *const cts[] = {"110100FFFFEBFE00", "110401FFFFEBFE00",
+	static const char *const cts[] = {"110100FFFFEBFE00", "110104FFFFEBFE00",
 					  "110204FFFFEBFE00", "11FFFFFFFFEBFE00"};
 
 	for (size_t i = 0; i < array_len(bad); i++) {
@@ -435,7 +448,8 @@ START_TEST(passed_over)
 }
 END_TEST
 
-/* More sessions than slots: the one that has been silent the longest goes. */
+/* More sessions than slots: of those without a packet the one that has been silent the longest
+ * goes. */
 START_TEST(too_many)
 {
 	for (uint32_t i = 0; i < SLOTS; i++)
@@ -462,6 +476,24 @@ START_TEST(too_many)
 		ck_assert_int_eq(feed(0x1CEBFF00 + i, "0100010203040506"), J1939TP_TAKEN);
 	for (uint32_t i = 0; i < SLOTS; i++)
 		ck_assert_int_eq(feed(0x1CEBFF00 + i, "020708ffffffffff"), J1939TP_DONE);
+}
+END_TEST
+
+/* Announcements that nothing follows, by the hundred, between two packets of what is being sent. */
+START_TEST(flooded)
+{
+	for (uint32_t i = 1; i < SLOTS; i++) {
+		ck_assert_int_eq(feed(0x1CECFF00 + i, "20090002FFCAFE00"), J1939TP_TAKEN);
+		ck_assert_int_eq(feed(0x1CEBFF00 + i, "0100010203040506"), J1939TP_TAKEN);
+	}
+	for (uint32_t i = 0; i < 200; i++) {
+		now -= 9 * NS_PER_MS;
+		ck_assert_int_eq(feed(0x18EC4000 | i, "10F906FFFFEBFE00"), J1939TP_TAKEN);
+	}
+	ck_assert_uint_eq(count()->evicted, 199);
+	for (uint32_t i = 1; i < SLOTS; i++)
+		ck_assert_int_eq(feed(0x1CEBFF00 + i, "020708ffffffffff"), J1939TP_DONE);
+	ck_assert_uint_eq(count()->timeouts, 0);
 }
 END_TEST
 
@@ -512,6 +544,7 @@ int main(void)
 	tcase_add_test(tc, interleaved);
 	tcase_add_test(tc, longest);
 	tcase_add_test(tc, asked_again);
+	tcase_add_test(tc, asked_for_more_than_there_is);
 	tcase_add_test(tc, request_repeated);
 	tcase_add_test(tc, delivered_twice);
 	tcase_add_test(tc, broadcast_lost);
@@ -524,6 +557,7 @@ int main(void)
 	tcase_add_test(tc, impossible_packets);
 	tcase_add_test(tc, passed_over);
 	tcase_add_test(tc, too_many);
+	tcase_add_test(tc, flooded);
 	tcase_add_test(tc, random_frames);
 	return suite_run("j1939tp", &tc, 1);
 }

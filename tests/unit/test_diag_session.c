@@ -307,6 +307,42 @@ START_TEST(late_response)
 }
 END_TEST
 
+/* The ECU was so slow that the same was asked again: the next request is not mixed up with it. */
+START_TEST(two_late_responses)
+{
+	const struct diag_request other = {DIAG_UDS_DID, 0, 1, {{0xF18C, 12}}};
+
+	ask(&one_did);
+	pass_ms(1100);
+	ask(&one_did);
+	pass_ms(1100);
+	ck_assert_uint_eq(n_ended, 2);
+	n_ended = 0;
+	ask(&other);
+	ck_assert_uint_eq(serve(), 3);
+	ck_assert_uint_eq(serve(), 3);
+	turn();
+	ck_assert_uint_eq(n_strays, 2);
+	ck_assert_uint_eq(n_ended, 0);
+	serve();
+	turn();
+	expect_end(DIAG_END_OK);
+	ck_assert_mem_eq(answer, "\x62\xF1\x8C", 3);
+}
+END_TEST
+
+/* This program was kept from reading for longer than the ECU has: what came in time counts. */
+START_TEST(blocked_loop)
+{
+	diag_session_start(&session, (struct diag_fds){pair[0], -1, -1});
+	ask(&one_did);
+	serve();
+	pass_ms(60000);
+	expect_end(DIAG_END_OK);
+	ck_assert_uint_eq(n_strays, 0);
+}
+END_TEST
+
 static void frame_on_the_bus(void)
 {
 	ck_assert_int_eq(send(listener[1], "frame", 5, 0), 5);
@@ -426,6 +462,8 @@ int main(void)
 	tcase_add_test(tc, busy_for_ever);
 	tcase_add_test(tc, response_to_another_request);
 	tcase_add_test(tc, late_response);
+	tcase_add_test(tc, two_late_responses);
+	tcase_add_test(tc, blocked_loop);
 	tcase_add_test(tc, slow_response);
 	tcase_add_test(tc, frames_without_a_response);
 	tcase_add_test(tc, pending_is_no_response);

@@ -1,5 +1,6 @@
 #include "agent/diag/diag.h"
 
+#include "agent/diag/delivery.h"
 #include "agent/diag/fds.h"
 #include "agent/diag/report.h"
 #include "agent/diag/silence.h"
@@ -16,16 +17,6 @@ struct last {
 	bool known;
 	enum diag_end end;
 	int detail; /* NRC or errno */
-};
-
-/* A response on its way into the pipeline, which may be busy. */
-struct delivery {
-	struct diag_request request;
-	struct diag_record records[DIAG_GROUP_MAX];
-	size_t n, next;
-	int64_t t_ns;
-	uint8_t response[DIAG_PAYLOAD_MAX];
-	uint8_t payload[DIAG_PREFIX_BYTES + DIAG_PAYLOAD_MAX];
 };
 
 struct diag {
@@ -177,26 +168,14 @@ static void request_done(struct diag *d)
 /* As far as the pipeline takes it; source_resume goes on. */
 static void deliver(struct diag *d)
 {
-	const struct source_env *env = d->base.env;
-	struct delivery *v = &d->delivery;
+	const struct payload as = {
+		.id = d->opt.socket.response,
+		.extended = d->opt.socket.extended,
+		.bus = d->bus,
+	};
 
-	while (v->next < v->n) {
-		struct payload p = {
-			.t_ns = v->t_ns,
-			.id = d->opt.socket.response,
-			.bus = d->bus,
-			.extended = d->opt.socket.extended,
-			.kind = PAYLOAD_ISOTP,
-			.data = v->payload,
-		};
-
-		p.len = diag_record_payload(&v->request, v->response, &v->records[v->next],
-					    v->payload);
-		if (env->payload(env->ctx, &p) == SOURCE_BUSY)
-			return;
-		v->next++;
-	}
-	request_done(d);
+	if (delivery_send(&d->delivery, d->base.env, &as) == 0)
+		request_done(d);
 }
 
 /* The poll to which the request in flight belongs; NULL: it is not in the schedule any more. */
@@ -224,37 +203,26 @@ static void ask_alone(struct diag *d, const char *why)
 static void learn_supported(struct diag *d)
 {
 	struct diag_item *it = item_asked(d);
-	const struct delivery *v = &d->delivery;
-	struct diag_learnt *learnt;
+	const uint8_t *field;
+	size_t len;
 
 	if (!it || !it->discovers)
 		return;
-	learnt = &d->learnt[it->poll];
-	if (v->records[0].len < OBD_SUPPORTED_BYTES + (v->request.service == DIAG_OBD_INFO))
-		return;
-	/* Service 09 has the number of data items in front (SAE J1979 §6.9). */
-	obd_supported_add(&learnt->supported, v->response + v->records[0].offset +
-						      (v->request.service == DIAG_OBD_INFO));
-	reschedule(d);
+	field = delivery_first(&d->delivery, &len);
+	if (diag_learn_supported(&d->learnt[it->poll], it->request.service, field, len))
+		reschedule(d);
 }
 
 static void on_response(struct diag *d, const struct diag_result *r)
 {
 	struct delivery *v = &d->delivery;
-	int n;
 
-	v->request = d->session.request;
-	n = diag_split(&v->request, r->data, r->len, v->records);
-	if (n < 0) {
+	if (delivery_take(v, &d->session.request, r) < 0) {
 		counter_add(&d->base.env->counters->diag_errors, 1);
 		ask_alone(d, "the lengths of the records do not add up (ids = id/bytes sets them)");
 		request_done(d);
 		return;
 	}
-	memcpy(v->response, r->data, r->len);
-	v->t_ns = r->when.ns;
-	v->n = (size_t)n;
-	v->next = 0;
 	if (v->n < v->request.n)
 		ask_alone(d, "the response leaves identifiers out");
 	learn_supported(d);
@@ -269,11 +237,15 @@ static bool blames_group(const struct diag_result *r)
 		r->nrc == UDS_NRC_OUT_OF_RANGE);
 }
 
-/* An ECU that knows nothing of a range that it said is there: there are no more. */
-static void learn_refused(struct diag *d)
+/* An ECU that knows nothing of a range that it said is there: there are no more. One that cannot
+ * tell now is asked again. */
+static void learn_refused(struct diag *d, uint8_t nrc)
 {
 	struct diag_item *it = item_asked(d);
 
+	if (nrc != UDS_NRC_SERVICE_NOT_SUPPORTED && nrc != UDS_NRC_NOT_SUPPORTED &&
+	    nrc != UDS_NRC_OUT_OF_RANGE)
+		return;
 	if (it && it->discovers && d->learnt[it->poll].supported.next > 0) {
 		d->learnt[it->poll].supported.complete = true;
 		reschedule(d);
@@ -294,7 +266,7 @@ static void on_ended(struct diag_session *s, const struct diag_result *r)
 		if (blames_group(r))
 			ask_alone(d, uds_nrc_name(r->nrc));
 		if (r->end == DIAG_END_NEGATIVE)
-			learn_refused(d);
+			learn_refused(d, r->nrc);
 		request_done(d);
 	}
 }
@@ -404,7 +376,7 @@ static void forget_request(struct diag *d)
 {
 	poll_stop(&d->poll);
 	diag_session_stop(&d->session);
-	d->delivery.n = d->delivery.next = 0;
+	delivery_drop(&d->delivery);
 	diag_fds_close_others(&d->fds);
 }
 
@@ -427,7 +399,7 @@ static void diag_resume(struct source *s)
 {
 	struct diag *d = diag_of(s);
 
-	if (d->delivery.next < d->delivery.n)
+	if (delivery_is_open(&d->delivery))
 		deliver(d);
 }
 

@@ -2,6 +2,18 @@
 
 #include "agent/diag/uds.h"
 
+bool diag_learn_supported(struct diag_learnt *l, enum diag_service service, const uint8_t *data,
+			  size_t len)
+{
+	/* Service 09 has the number of data items in front (SAE J1979 §6.9). */
+	size_t before = service == DIAG_OBD_INFO;
+
+	if (len < before + OBD_SUPPORTED_BYTES)
+		return false;
+	obd_supported_add(&l->supported, data + before);
+	return true;
+}
+
 struct maker {
 	struct diag_schedule *s;
 	const struct diag_poll *poll;

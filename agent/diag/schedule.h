@@ -32,6 +32,11 @@ struct diag_learnt {
 	bool alone;			/* several identifiers in one request did not work */
 };
 
+/* A bit field of supported PIDs or info types, as it is in the response. Returns false if it is too
+ * short to be one. */
+bool diag_learn_supported(struct diag_learnt *l, enum diag_service service, const uint8_t *data,
+			  size_t len);
+
 struct diag_item {
 	struct diag_request request;
 	int64_t period_ns;

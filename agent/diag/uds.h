@@ -17,6 +17,7 @@ enum {
 /* Negative response codes (annex A.1) that decide something here. */
 enum {
 	UDS_NRC_SERVICE_NOT_SUPPORTED = 0x11,
+	UDS_NRC_NOT_SUPPORTED = 0x12, /* its sub-function */
 	UDS_NRC_WRONG_LENGTH = 0x13,
 	UDS_NRC_TOO_LONG = 0x14,
 	UDS_NRC_BUSY_REPEAT = 0x21,

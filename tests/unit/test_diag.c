@@ -314,6 +314,35 @@ START_TEST(what_the_ecu_supports)
 }
 END_TEST
 
+/* "Not now" is not "never": nothing of what it supports is lost. */
+START_TEST(range_that_is_not_told_at_first)
+{
+	start_poll((struct diag_poll){.service = DIAG_OBD_CURRENT, .any = true});
+	run_ms(20);
+	ck_assert_uint_eq(counted(&counters.diag_responses), 1);
+	ecu.nrc = 0x22;
+	run_ms(3000);
+	ck_assert_uint_ge(counted(&counters.diag_negative), 1);
+	ecu.nrc = 0;
+	run_ms(12000);
+	expect_value("OBD2_ECM.ControlModuleVoltage", 14);
+}
+END_TEST
+
+START_TEST(range_that_is_refused)
+{
+	start_poll((struct diag_poll){.service = DIAG_OBD_CURRENT, .any = true});
+	run_ms(20);
+	ecu.nrc = 0x31;
+	run_ms(300);
+	ecu.nrc = 0;
+	run_ms(12000);
+	for (size_t i = 2; i < n_asked; i++)
+		ck_assert_str_ne(asked[i], "0120");
+	expect_value("OBD2_ECM.EngineSpeed", 1726);
+}
+END_TEST
+
 /* It says that PIDs 41 to 60 are there, and does not say which. */
 START_TEST(range_that_is_never_told)
 {
@@ -826,6 +855,8 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, pids_in_one_request);
 	tcase_add_test(tc, what_the_ecu_supports);
+	tcase_add_test(tc, range_that_is_not_told_at_first);
+	tcase_add_test(tc, range_that_is_refused);
 	tcase_add_test(tc, range_that_is_never_told);
 	tcase_add_test(tc, stored_dtcs_come_and_go);
 	tcase_add_test(tc, vehicle_information);

@@ -34,8 +34,7 @@ struct j1939 {
 	struct j1939_notice notices[NOTICES]; /* sessions by number: what is known of them */
 	struct bus_health health;	      /* raw: the other source tells it */
 	struct can_stamp stamp;
-	uint32_t overflow; /* the socket's drop counter when last seen */
-	struct limit dropped, bad, failed;
+	struct limit bad, failed;
 	struct iovec iov[MESSAGES_A_READ];
 	struct mmsghdr msgs[MESSAGES_A_READ];
 	struct sockaddr_can from[MESSAGES_A_READ];
@@ -120,7 +119,7 @@ static int bind_nobody(void *ctx)
 
 static void describe(struct j1939 *c, struct can_port *p)
 {
-	char address[8] = "none", filters[8] = "none";
+	char address[8] = "none", filters[24] = "none";
 
 	if (c->node.claim.address != J1939_ADDRESS_NONE)
 		(void)snprintf(address, sizeof(address), "%u", c->node.claim.address);
@@ -144,7 +143,6 @@ static int open_kernel(struct can_port *p, int ifindex)
 	c->n_filters = make_filters(c, m, n, c->filters);
 	opt.n_filters = c->n_filters;
 	c->ifindex = ifindex;
-	c->overflow = 0;
 	c->stamp = (struct can_stamp){0};
 	memset(c->notices, 0, sizeof(c->notices));
 	describe(c, p);
@@ -216,19 +214,6 @@ static void matches_changed(struct source *s)
 
 /* ---- payloads ---- */
 
-static void read_overflow(struct j1939 *c, const struct j1939_received *m)
-{
-	struct counters *n = c->base.env->counters;
-	uint32_t lost = m->overflow - c->overflow;
-
-	if (!m->has_overflow)
-		return;
-	c->overflow = m->overflow;
-	c->health.frames_lost += lost;
-	counter_add(&n->frames_dropped_socket, lost);
-	counter_add(&n->frames_dropped, lost);
-}
-
 static void refuse(struct j1939 *c, int r)
 {
 	struct counters *n = c->base.env->counters;
@@ -268,24 +253,19 @@ static void count_frames(struct j1939 *c, const struct j1939_received *m)
 
 static void take(struct j1939 *c, struct mmsghdr *msg, const struct clock_pair *now)
 {
-	struct counters *n = c->base.env->counters;
 	struct j1939_received m;
 	int r = j1939_read(&msg->msg_hdr, msg->msg_len, &m);
 
-	read_overflow(c, &m);
+	if (m.has_overflow)
+		c->health.frames_lost += can_port_overflow(&c->port, m.overflow);
 	if (r < 0) {
 		refuse(c, r);
 		return;
 	}
 	count_frames(c, &m);
 	j1939_node_hear(&c->node, &m);
-	if (hand_over(c, &m, can_stamp_mono(&c->stamp, &m.stamps, now)) != SOURCE_BUSY)
-		return;
-	counter_add(&n->frames_dropped_busy, 1);
-	counter_add(&n->frames_dropped, 1);
-	if (may_log(c, &c->dropped, "frames_dropped"))
-		log_warn("frames_dropped", "source=%s interface=%s what=no free batch",
-			 c->base.name, c->port.interface);
+	if (hand_over(c, &m, can_stamp_mono(&c->stamp, &m.stamps, now)) == SOURCE_BUSY)
+		can_port_drop(&c->port);
 }
 
 static void prepare_read(struct j1939 *c)

@@ -6,7 +6,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SOCKET_BYTES = 1 << 20 };
+enum {
+	SOCKET_BYTES = 1 << 20,
+	SEND_BYTES =
+		4096, /* few requests: those of a bus that is asleep are not to wake it as one */
+};
 
 static int result(int r)
 {
@@ -45,7 +49,7 @@ static int set_options(int fd, const struct j1939_socket_options *opt)
 	 * which number they have only with the third. */
 	const int stamping =
 		SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID;
-	const int one = 1, bytes = SOCKET_BYTES;
+	const int one = 1, bytes = SOCKET_BYTES, send_bytes = SEND_BYTES;
 
 	if (setsockopt(fd, SOL_CAN_J1939, SO_J1939_PROMISC, &one, sizeof(one)) < 0 ||
 	    setsockopt(fd, SOL_CAN_J1939, SO_J1939_ERRQUEUE, &one, sizeof(one)) < 0 ||
@@ -56,6 +60,7 @@ static int set_options(int fd, const struct j1939_socket_options *opt)
 		return -errno;
 	/* Bounded by net.core.rmem_max; whatever it gives is fine. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes));
 	return j1939_socket_filter(fd, opt->filters, opt->n_filters);
 }
 

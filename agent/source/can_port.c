@@ -47,6 +47,7 @@ static int try_open(struct can_port *p)
 	r = (p->find ? p->find : can_interface_find)(p->interface, &found);
 	if (r < 0)
 		return r;
+	p->overflow = 0;
 	fd = p->open(p, found.index);
 	if (fd < 0)
 		return fd;
@@ -130,6 +131,34 @@ void can_port_retry(struct can_port *p)
 {
 	if (!can_port_is_open(p) && loop_timer_in(p->source->env->loop, &p->retry, 0) < 0)
 		source_end(p->source);
+}
+
+static void say_dropped(struct can_port *p, uint32_t frames, const char *what)
+{
+	const struct source_env *env = p->source->env;
+
+	counter_add(&env->counters->frames_dropped, frames);
+	if (limit_pass(&p->dropped, "frames_dropped", loop_now(env->loop)))
+		log_warn("frames_dropped", "source=%s interface=%s frames=%u what=%s",
+			 p->source->name, p->interface, frames, what);
+}
+
+void can_port_drop(struct can_port *p)
+{
+	counter_add(&p->source->env->counters->frames_dropped_busy, 1);
+	say_dropped(p, 1, "no free batch");
+}
+
+uint32_t can_port_overflow(struct can_port *p, uint32_t total)
+{
+	uint32_t lost = total - p->overflow;
+
+	p->overflow = total;
+	if (lost == 0)
+		return 0;
+	counter_add(&p->source->env->counters->frames_dropped_socket, lost);
+	say_dropped(p, lost, "the socket's buffer was full");
+	return lost;
 }
 
 void can_port_stop(struct can_port *p)

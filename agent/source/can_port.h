@@ -5,6 +5,7 @@
  * (env->watch), while the other sources go on. */
 #pragma once
 
+#include "agent/health/limit.h"
 #include "agent/source/can_watch.h"
 #include "agent/source/source.h"
 
@@ -36,6 +37,8 @@ struct can_port {
 	struct loop_fd io;
 	struct loop_timer retry;
 	struct can_watcher watcher;
+	uint32_t overflow; /* the socket's drop counter when last seen */
+	struct limit dropped;
 	bool up_again; /* the interface went up while this was open: it may be of before */
 };
 
@@ -47,4 +50,9 @@ bool can_port_is_open(const struct can_port *p);
 void can_port_fail(struct can_port *p, int error);
 /* Tries now instead of later: the interface may be up. Nothing happens to an open port. */
 void can_port_retry(struct can_port *p);
+/* The pipeline took no frame (SOURCE_BUSY): counted, said. */
+void can_port_drop(struct can_port *p);
+/* SO_RXQ_OVFL of what was received: frames that the socket's buffer had no room for, a counter of
+ * 32 bits that wraps. Counted, said. Returns how many since the last time. */
+uint32_t can_port_overflow(struct can_port *p, uint32_t total);
 void can_port_stop(struct can_port *p); /* for good; a zeroed port is fine */

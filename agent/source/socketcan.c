@@ -25,8 +25,7 @@ struct socketcan {
 	struct can_filters filters; /* in force while the port is open */
 	struct can_stamp stamp;
 	struct bus_health health;
-	uint32_t overflow; /* the socket's drop counter when last seen */
-	struct limit dropped, bad;
+	struct limit bad;
 	struct canfd_frame frames[FRAMES_A_READ];
 	struct iovec iov[FRAMES_A_READ];
 	struct mmsghdr msgs[FRAMES_A_READ];
@@ -120,7 +119,6 @@ static int open_socket(struct can_port *p, int ifindex)
 	fd = c->kernel->open(ifindex, p->interface, &c->filters, c->hardware, &times);
 	if (fd < 0)
 		return fd;
-	c->overflow = 0;
 	c->stamp = (struct can_stamp){0};
 	(void)snprintf(p->note, sizeof(p->note), "times=%s filters=%s", can_times_name(times),
 		       filters_text(&c->filters, text, sizeof(text)));
@@ -177,24 +175,6 @@ static int64_t ns_of(const struct timespec *ts)
 	return (int64_t)ts->tv_sec * NS_PER_S + ts->tv_nsec;
 }
 
-/* The counter is the socket's, of 32 bits that wrap; it comes only with a frame that got in. */
-static void read_overflow(struct socketcan *c, uint32_t total)
-{
-	struct counters *n = c->base.env->counters;
-	uint32_t lost = total - c->overflow;
-
-	c->overflow = total;
-	if (lost == 0)
-		return;
-	c->health.frames_lost += lost;
-	counter_add(&n->frames_dropped_socket, lost);
-	counter_add(&n->frames_dropped, lost);
-	if (limit_pass(&c->dropped, "frames_dropped", loop_now(c->base.env->loop)))
-		log_warn("frames_dropped",
-			 "source=%s interface=%s frames=%u what=the socket's buffer was full",
-			 c->base.name, c->port.interface, lost);
-}
-
 static void read_control(struct socketcan *c, struct msghdr *m, struct can_stamps *ret)
 {
 	struct timespec ts[3]; /* software, unused, raw hardware (struct scm_timestamping) */
@@ -212,7 +192,7 @@ static void read_control(struct socketcan *c, struct msghdr *m, struct can_stamp
 			ret->hardware_ns = ns_of(&ts[2]);
 		} else if (h->cmsg_type == SO_RXQ_OVFL && h->cmsg_len >= CMSG_LEN(sizeof(total))) {
 			memcpy(&total, CMSG_DATA(h), sizeof(total));
-			read_overflow(c, total);
+			c->health.frames_lost += can_port_overflow(&c->port, total);
 		}
 	}
 }
@@ -233,13 +213,8 @@ static void hand_over(struct socketcan *c, const struct frame *f)
 	c->health.frames++;
 	if (f->flags & FRAME_EXTENDED)
 		c->health.frames_extended++;
-	if (env->frame(env->ctx, f) != SOURCE_BUSY)
-		return;
-	counter_add(&env->counters->frames_dropped_busy, 1);
-	counter_add(&env->counters->frames_dropped, 1);
-	if (limit_pass(&c->dropped, "frames_dropped", loop_now(env->loop)))
-		log_warn("frames_dropped", "source=%s interface=%s frames=1 what=no free batch",
-			 c->base.name, c->port.interface);
+	if (env->frame(env->ctx, f) == SOURCE_BUSY)
+		can_port_drop(&c->port);
 }
 
 static void take(struct socketcan *c, size_t i, const struct clock_pair *now)

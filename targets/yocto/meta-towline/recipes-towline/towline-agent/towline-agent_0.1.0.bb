@@ -86,6 +86,7 @@ FILES:towline-relay = "\
 CONFFILES:towline-relay = "${sysconfdir}/towline/relay.conf"
 
 FILES:${PN} += "\
+    ${systemd_system_unitdir}/towline-agent.service.d \
     ${nonarch_libdir}/tmpfiles.d \
     ${nonarch_libdir}/sysctl.d \
 "

@@ -72,7 +72,9 @@ def shared(image, tmp_path_factory):
 
 # What a test leaves behind in a machine that others use, too.
 CLEAN = """
-for pid in $(cat /run/test.pids 2>/dev/null); do kill -9 $pid 2>/dev/null; done
+pids=$(cat /run/test.pids 2>/dev/null)
+for pid in $pids; do kill -9 $pid; done 2>/dev/null
+for pid in $pids; do while [ -d /proc/$pid ]; do usleep 10000; done; done
 rm -rf /run/test.pids /run/test
 for i in can0 can1; do ip link set $i down; ip link set $i type can restart-ms 0 listen-only off; done
 for i in $(ls /sys/class/net); do

@@ -4,6 +4,8 @@ never have errors, so these buses are an slcan adapter's, which can say that it 
 import re
 
 from car import DATA
+from stack import wait_for
+from usb_adapter import plugged_in
 
 BURST = DATA / "burst.dbc"
 OFF, ACTIVE = 3, 0  # BusStatus.State
@@ -56,13 +58,13 @@ def test_bus_that_stays_broken(car, note):
     adapter = car.slcan("slcan0")
     agent = car.conf({"slcan0": {"bus": "bus"}},
                      **{"can slcan0": {"bitrate": 500000, "restart_ms": 200,
-                                       "restart_max_ms": 800}}).start()
+                                       "restart_max_ms": 6400}}).start()
     agent.wait_open("slcan0")
     for times in range(1, 5):
         adapter.say("sb256256")
         agent.wait("a restart", lambda s, n=times: adapter.opened() == n + 1)
     waits = [int(ms) for ms in re.findall(r"bus_restart .*in_ms=(\d+)", agent.log)]
-    assert waits == [200, 400, 800, 800]
+    assert waits == [200, 400, 800, 1600]
     assert agent.wait("4 restarts", lambda s: s["bus_restarts"] == 4)["bus_off"] == 4
     assert agent.stop()[0] == 0
 
@@ -108,6 +110,36 @@ def test_restart_of_what_others_set(car):
     car.run("sleep 2")
     assert adapter.opened() == opened
     assert agent.stop()[0] == 0
+
+
+def test_restart_in_place(car):
+    """Where the driver can restart but was not told when, the interface stays up meanwhile."""
+    car.register({"usb0": BURST})
+    with plugged_in(car, "usb_8dev", "usb0") as adapter:
+        car.run("ip link set usb0 type can bitrate 250000; ip link set usb0 up")
+        agent = car.conf({"usb0": {}}, **{"can usb0": {"restart_ms": 200}}).start()
+        agent.wait_open("usb0")
+        car.run("echo bus-off >/run/test/usb_8dev")
+        agent.wait("the restart", lambda s: s["bus_restarts"] == 1)
+        agent.wait_log("bus_restart_done interface=usb0 way=in_place")
+        assert agent.status["bus_off"] == 1 and agent.status["links_down"] == 0
+        assert car.state("usb0") == "ERROR-ACTIVE"
+        assert adapter.out.splitlines() == ["open 250000"] * 2  # and never closed
+        car.run("cansend usb0 123#01")
+        wait_for("a frame on the bus", lambda: "frame 123 1" in adapter.out)
+        assert agent.stop()[0] == 0
+
+        # With a bit rate to set, it is the kernel that is told.
+        agent = car.conf({"usb0": {}}, name="set",
+                         **{"can usb0": {"bitrate": 500000, "restart_ms": 200}}).start()
+        agent.wait_open("usb0")
+        assert "restart_by=kernel" in agent.log
+        agent.wait("the first look", lambda s: s["uptime_ms"] > 1500)
+        car.run("echo bus-off >/run/test/usb_8dev")
+        agent.wait("the restart", lambda s: s["bus_restarts"] == 1)
+        assert "bus_restart interface=usb0 in_ms" not in agent.log
+        assert adapter.out.splitlines()[-2:] == ["open 500000"] * 2
+        assert agent.stop()[0] == 0
 
 
 def test_agent_sets_interfaces(car):

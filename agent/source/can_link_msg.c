@@ -135,17 +135,9 @@ static void take_bittiming_const(const struct nlattr *a, struct can_bittiming_co
 	out->name[sizeof(out->name) - 1] = '\0';
 }
 
-static int take_can_attribute(const struct nlattr *a, void *state)
+static void take_timing(const struct nlattr *a, struct can_link_state *s)
 {
-	struct can_link_state *s = state;
-	struct can_ctrlmode modes;
-	uint32_t u;
-
 	switch (mnl_attr_get_type(a)) {
-	case IFLA_CAN_STATE:
-		if (take(a, &u, sizeof(u)))
-			s->can_state = u < CAN_STATE_MAX ? (int)u : CAN_LINK_STATE_NONE;
-		break;
 	case IFLA_CAN_BITTIMING:
 		(void)take(a, &s->bittiming, sizeof(s->bittiming));
 		break;
@@ -161,6 +153,31 @@ static int take_can_attribute(const struct nlattr *a, void *state)
 	case IFLA_CAN_CLOCK:
 		(void)take(a, &s->clock_hz, sizeof(s->clock_hz));
 		break;
+	case IFLA_CAN_BITRATE_CONST:
+		s->n_rates = take_rates(a, s->rates);
+		break;
+	case IFLA_CAN_DATA_BITRATE_CONST:
+		s->n_data_rates = take_rates(a, s->data_rates);
+		break;
+	case IFLA_CAN_BITRATE_MAX:
+		(void)take(a, &s->bitrate_max, sizeof(s->bitrate_max));
+		break;
+	default:
+		break;
+	}
+}
+
+static int take_can_attribute(const struct nlattr *a, void *state)
+{
+	struct can_link_state *s = state;
+	struct can_ctrlmode modes;
+	uint32_t u;
+
+	switch (mnl_attr_get_type(a)) {
+	case IFLA_CAN_STATE:
+		if (take(a, &u, sizeof(u)))
+			s->can_state = u < CAN_STATE_MAX ? (int)u : CAN_LINK_STATE_NONE;
+		break;
 	case IFLA_CAN_CTRLMODE:
 		if (take(a, &modes, sizeof(modes)))
 			s->ctrlmode = modes.flags;
@@ -174,17 +191,8 @@ static int take_can_attribute(const struct nlattr *a, void *state)
 	case IFLA_CAN_BERR_COUNTER:
 		s->has_berr = take(a, &s->berr, sizeof(s->berr));
 		break;
-	case IFLA_CAN_BITRATE_CONST:
-		s->n_rates = take_rates(a, s->rates);
-		break;
-	case IFLA_CAN_DATA_BITRATE_CONST:
-		s->n_data_rates = take_rates(a, s->data_rates);
-		break;
-	case IFLA_CAN_BITRATE_MAX:
-		(void)take(a, &s->bitrate_max, sizeof(s->bitrate_max));
-		break;
 	default:
-		break;
+		take_timing(a, s);
 	}
 	return MNL_CB_OK;
 }

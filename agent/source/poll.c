@@ -35,6 +35,8 @@ static void on_timer(struct loop_timer *t)
 	struct poll *p = t->ctx;
 	struct poll_item *it = earliest(p);
 
+	if (!it)
+		return; /* set only with an item */
 	advance(p, it, loop_now(p->loop));
 	p->asking = true;
 	p->ask(p, (size_t)(it - p->items));

@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
+static_assert(J1939_REQUESTS_MAX == 256, "a message says so");
+
 enum {
-	SOURCE_TYPE_J1939 = 3, /* place among the choices of [source] type */
-	SOURCE_TYPE_SOCKETCAN = 1,
+	SOURCE_TYPE_J1939 = 3,	   /* place among the choices of [source] type */
+	SOURCE_TYPE_SOCKETCAN = 1, /* likewise */
 	NAME_DIGITS = 16,
 	WHAT_BYTES = 160,
 };
@@ -119,6 +121,33 @@ static bool has_address(const struct conf *c, const char *source)
 	return false;
 }
 
+static size_t count_pgns(const struct conf *c, const char *source)
+{
+	const char *label;
+	size_t n = 0;
+
+	for (size_t i = 0; (label = conf_label(c, "poll", i)) != NULL; i++)
+		if (strcmp(conf_string(c, "poll", label, "source"), source) == 0)
+			for (size_t k = 0; conf_list(c, "poll", label, "ids", k); k++)
+				n++;
+	return n;
+}
+
+static int check_destination(const struct conf *c, const char *path, const char *label,
+			     struct error *err)
+{
+	const char *source = conf_string(c, "poll", label, "source");
+	int64_t destination = conf_int(c, "poll", label, "destination");
+
+	if (destination == J1939_ADDRESS_NONE)
+		return config_fail(err, c, path, "poll", label, "destination",
+				   "254 is the address of nobody");
+	if (destination == conf_int(c, "source", source, "address"))
+		return config_fail(err, c, path, "poll", label, "destination",
+				   "this is the source's own address");
+	return 0;
+}
+
 int config_check_pgns(const struct conf *c, const char *path, const char *label, struct error *err)
 {
 	char what[WHAT_BYTES];
@@ -139,14 +168,17 @@ int config_check_pgns(const struct conf *c, const char *path, const char *label,
 			       item);
 		return config_fail(err, c, path, "poll", label, "ids", what);
 	}
-	return 0;
+	if (count_pgns(c, conf_string(c, "poll", label, "source")) > J1939_REQUESTS_MAX)
+		return config_fail(err, c, path, "poll", label, "ids",
+				   "more than 256 PGNs are asked for by one source");
+	return check_destination(c, path, label, err);
 }
 
 /* ---- making ---- */
 
 struct requests {
-	struct j1939_request all[J1939_REQUESTS_MAX + 1];
-	size_t n; /* one more than fit is told as too many */
+	struct j1939_request all[J1939_REQUESTS_MAX];
+	size_t n;
 };
 
 static void add_poll(struct requests *r, const struct conf *c, const char *label)

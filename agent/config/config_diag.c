@@ -78,6 +78,31 @@ static bool is_for_all(const struct can_id *id)
 	return id->extended ? id->id >> 16 == FUNCTIONAL_EXTENDED : id->id == FUNCTIONAL;
 }
 
+/* The diag sources of the same interface that stand before label, from *i on; NULL: no more. */
+static const char *next_before(const struct conf *c, const char *label, size_t *i)
+{
+	const char *interface = conf_string(c, "source", label, "interface"), *other;
+
+	while ((other = conf_label(c, "source", *i)) != NULL && strcmp(other, label) != 0) {
+		++*i;
+		if (conf_enum(c, "source", other, "type") == SOURCE_TYPE_DIAG &&
+		    strcmp(conf_string(c, "source", other, "interface"), interface) == 0)
+			return other;
+	}
+	return NULL;
+}
+
+/* Responses to the one's requests would be strays to the other. */
+static bool is_asked_by_another(const struct conf *c, const char *label)
+{
+	const char *other;
+
+	for (size_t i = 0; (other = next_before(c, label, &i)) != NULL;)
+		if (*conf_string(c, "source", other, "functional"))
+			return true;
+	return false;
+}
+
 static int check_functional(const struct conf *c, const char *path, const char *label,
 			    const struct can_id *response, struct error *err)
 {
@@ -95,6 +120,9 @@ static int check_functional(const struct conf *c, const char *path, const char *
 	if (functional.id == response->id)
 		return config_fail(err, c, path, "source", label, "functional",
 				   "the same as the response");
+	if (is_asked_by_another(c, label))
+		return config_fail(err, c, path, "source", label, "functional",
+				   "another source of this interface asks all ECUs already");
 	return 0;
 }
 
@@ -115,14 +143,11 @@ static int check_may_send(const struct conf *c, const char *path, const char *la
 static int check_only_one(const struct conf *c, const char *path, const char *label,
 			  const struct can_id *response, struct error *err)
 {
-	const char *interface = conf_string(c, "source", label, "interface"), *other;
+	const char *other;
 	struct can_id id;
 
-	for (size_t i = 0;
-	     (other = conf_label(c, "source", i)) != NULL && strcmp(other, label) != 0; i++)
-		if (conf_enum(c, "source", other, "type") == SOURCE_TYPE_DIAG &&
-		    strcmp(conf_string(c, "source", other, "interface"), interface) == 0 &&
-		    parse_can_id(conf_string(c, "source", other, "response"), &id) &&
+	for (size_t i = 0; (other = next_before(c, label, &i)) != NULL;)
+		if (parse_can_id(conf_string(c, "source", other, "response"), &id) &&
 		    id.id == response->id && id.extended == response->extended)
 			return config_fail(err, c, path, "source", label, "response",
 					   "another source of this interface has it");

@@ -101,6 +101,13 @@ START_TEST(identifiers)
 	refused("[source a]\ntype = diag\ninterface = can0\nrequest = 0x18DB33F1\n"
 		"response = 0x18DAF110\n",
 		4, "[source a] request: this asks all ECUs");
+	refused(ECU
+		"functional = 0x7DF\n[source b]\ntype = diag\ninterface = can0\nrequest = 0x7E1\n"
+		"response = 0x7E9\nfunctional = 0x7DF\n",
+		12,
+		"[source b] functional: another source of this interface asks all ECUs already");
+	fine(ECU "functional = 0x7DF\n[source b]\ntype = diag\ninterface = can1\nrequest = 0x7E0\n"
+		 "response = 0x7E8\nfunctional = 0x7DF\n");
 	refused(ECU "[can can0]\nbitrate = 500000\nlisten_only = true\n", 3,
 		"[source ecu] interface: its [can] section says listen_only");
 	fine(ECU "[can can1]\nbitrate = 500000\nlisten_only = true\n");

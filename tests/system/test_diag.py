@@ -187,6 +187,51 @@ def test_what_an_ecu_says_instead(car):
     assert set(values(car, "UDS_TCM.EngineSpeed")) == {1726}
 
 
+def test_absent_ecu_and_long_requests(car, note):
+    """An ECU that is not there is left in peace, also when it is asked by several frames."""
+    car.register({"can0": UDS})
+    car.up("vcan0")
+    agent = start_agent(car, "vcan0", {**UDS_ECU, "silent_s": "3"},
+                        {"dids": {"service": "uds_did", "ids": FOUR_DIDS}})
+    agent.wait_log("no flow control")
+    agent.wait_log("diag_silent")
+    before = car.statistic("vcan0", "tx_packets")
+    car.run("sleep 7")
+    sent = car.statistic("vcan0", "tx_packets") - before
+    assert 1 <= sent <= 3, sent  # each 3 s, and 1 s until it has failed
+    status = agent.status
+    assert status["diag_skipped"] >= 50
+    car.start("exec ecu_sim vcan0 7E1 7E9")
+    agent.wait_log("diag_awake")
+    agent.wait("responses", lambda s: s["diag_responses"] >= 5)
+    assert agent.stop()[0] == 0
+    note(f"{sent} frames in 7 s")
+
+
+def test_requests_to_all_ecus(car, note):
+    """Requests to all ECUs: two respond, each source takes its own, and both have time to."""
+    car.register({"can0": OBD2})
+    car.up("vcan0")
+    ecm = car.start("exec ecu_sim vcan0 7E0 7E8 functional=7DF")
+    tcm = car.start("exec ecu_sim vcan0 7E1 7E9 functional=7DF")
+    dump = car.start("exec candump -L vcan0 >/run/test/diag.log")
+    agent = start_agent(car, "vcan0", {**OBD_ECU, "functional": "0x7DF"}, {
+        "pids": {"service": "obd_current", "ids": "0x0C, 0x0D, 0x05", "group": "1",
+                 "period_ms": "10"}})
+    status = agent.wait("20 responses", lambda s: s["diag_responses"] >= 20)
+    car.signal(dump, "TERM")
+    assert [status[k] for k in ("diag_errors", "diag_timeouts", "diag_negative")] == [0] * 3
+    finish(car, agent, ecm, tcm)
+    times = [float(t) for t in re.findall(r"^\(([0-9.]+)\) vcan0 7DF#",
+                                          car.run("cat /run/test/diag.log").out, re.MULTILINE)]
+    least = min(b - a for a, b in zip(times, times[1:]))
+    assert least >= 0.145, least  # P2, for the one that is slow
+    assert set(values(car, "OBD2_ECM.EngineSpeed")) == {1726}
+    assert set(values(car, "OBD2_ECM.VehicleSpeed")) == {72}
+    assert len(requests(tcm)) >= 20
+    note(f"{len(times)} requests, {least * 1000:.0f} ms apart at least")
+
+
 def test_interface_that_goes_and_comes(car):
     """The interface of an ECU goes down, and the ECU is asked again when it is back."""
     car.register({"can0": UDS})

@@ -53,6 +53,25 @@ static struct mono_time gap_end(const struct bus_health *h)
 	return (struct mono_time){h->told.ns + BUS_HEALTH_GAP_MS * NS_PER_MS};
 }
 
+/* Counts of the kernel are those since the interface was made. */
+static void take_counts(struct bus_status *s, const struct can_device_stats *stats)
+{
+	s->bus_errors = stats->bus_error;
+	s->arbitration_lost = stats->arbitration_lost;
+	s->bus_offs = stats->bus_off;
+	s->restarts = stats->restarts;
+}
+
+/* An error frame may come before or after the kernel's count of what it tells: where the kernel
+ * counts, its numbers of now go with a change. */
+static void refresh_counts(struct bus_health *h)
+{
+	struct can_link_state l;
+
+	if (h->kernel_counts && h->reads.link(h->port->interface, &l) == 0 && l.has_stats)
+		take_counts(&h->status, &l.stats);
+}
+
 /* Tells a change now, or when the gap is over. */
 static void tell_change(struct bus_health *h)
 {
@@ -61,8 +80,10 @@ static void tell_change(struct bus_health *h)
 	if (!h->changed)
 		return;
 	now = timebase_mono(env_of(h)->tb);
-	if (now.ns >= gap_end(h).ns)
+	if (now.ns >= gap_end(h).ns) {
+		refresh_counts(h);
 		tell(h, now);
+	}
 	if (h->changed && h->timer.due.ns > gap_end(h).ns)
 		set_timer(h, gap_end(h));
 }
@@ -109,15 +130,17 @@ static void count_error(struct bus_health *h, const struct can_error *e)
 {
 	struct bus_status *s = &h->status;
 
+	counter_add(&env_of(h)->counters->frames_error, 1);
 	s->error_frames++;
-	s->bus_errors += (e->classes & (CAN_ERROR_PROTOCOL | CAN_ERROR_BUS)) != 0;
 	s->ack_errors += (e->classes & CAN_ERROR_NO_ACK) != 0;
-	s->arbitration_lost += (e->classes & CAN_ERROR_ARBITRATION_LOST) != 0;
 	s->controller_overflows += (e->classes & CAN_ERROR_OVERFLOW) != 0;
 	s->tx_timeouts += (e->classes & CAN_ERROR_TX_TIMEOUT) != 0;
+	if (h->kernel_counts)
+		return;
+	s->bus_errors += (e->classes & (CAN_ERROR_PROTOCOL | CAN_ERROR_BUS)) != 0;
+	s->arbitration_lost += (e->classes & CAN_ERROR_ARBITRATION_LOST) != 0;
 	s->bus_offs += (e->classes & CAN_ERROR_BUS_OFF) != 0;
 	s->restarts += (e->classes & CAN_ERROR_RESTARTED) != 0;
-	counter_add(&env_of(h)->counters->frames_error, 1);
 }
 
 void bus_health_error(struct bus_health *h, uint32_t can_id, const uint8_t *data, size_t len)
@@ -159,20 +182,12 @@ static enum bus_state state_without(int error)
 	}
 }
 
-/* Counts of the kernel are those since the interface was made. */
-static void take_counts(struct bus_status *s, const struct can_device_stats *stats)
-{
-	s->bus_errors = stats->bus_error;
-	s->arbitration_lost = stats->arbitration_lost;
-	s->bus_offs = stats->bus_off;
-	s->restarts = stats->restarts;
-}
-
 static void take_link(struct bus_health *h, const struct can_link_state *l)
 {
 	struct bus_status *s = &h->status;
 
 	s->link_up = l->up;
+	h->kernel_counts = l->has_stats;
 	if (l->has_stats)
 		take_counts(s, &l->stats);
 	if (l->can_state != CAN_LINK_STATE_NONE) {
@@ -196,8 +211,10 @@ static void take_port(struct bus_health *h)
 {
 	struct bus_status *s = &h->status;
 
+	h->kernel_counts = false;
 	s->has_bit_rate = false;
 	s->link_up = can_port_is_open(h->port);
+	s->has_errors = s->has_errors && s->link_up;
 	if (!s->link_up)
 		set_state(h, state_without(h->port->error));
 	else if (s->state == BUS_STOPPED || s->state == BUS_ABSENT)
@@ -241,6 +258,7 @@ void bus_health_up(struct bus_health *h)
 void bus_health_down(struct bus_health *h, int error)
 {
 	h->status.link_up = false;
+	h->status.has_errors = h->status.has_load = false; /* were the controller's, while it ran */
 	h->status.link_downs++;
 	h->load = (struct can_load){0};
 	set_state(h, state_without(error));

@@ -35,6 +35,7 @@ struct bus_health {
 	/* Its own. */
 	struct bus_status status;
 	bool has_message;
+	bool kernel_counts;    /* of bus errors, lost arbitrations, bus-offs and restarts */
 	bool changed;	       /* and not told yet */
 	struct mono_time told; /* last */
 	struct mono_time look_due;

@@ -4,6 +4,7 @@
 #include <linux/can/raw.h>
 #include <linux/ethtool.h>
 #include <linux/net_tstamp.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <string.h>
@@ -11,7 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Some 5,500 frames as the kernel counts them: most of a second of a full bus of 1 Mbit/s. */
+/* Some 5,500 frames as the kernel counts them: most of a second of a full bus of 1 Mbit/s. Memory
+ * is used only while the agent is late. */
 enum { SOCKET_BYTES = 4 << 20 };
 
 _Static_assert(CAN_FILTERS_MAX == CAN_RAW_FILTER_MAX, "as many as the kernel takes");
@@ -83,6 +85,17 @@ int can_socket_filter(int fd, const struct can_filters *filters)
 			  size) < 0
 		       ? -errno
 		       : 0;
+}
+
+int can_socket_lost(int fd, uint32_t *ret)
+{
+	uint32_t memory[SK_MEMINFO_VARS] = {0};
+	socklen_t size = sizeof(memory);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &size) < 0)
+		return -errno;
+	*ret = memory[SK_MEMINFO_DROPS];
+	return 0;
 }
 
 static int set_options(int fd)

@@ -17,6 +17,10 @@ int can_socket_open(int ifindex, const char *interface, const struct can_filters
 		    bool hardware, enum can_times *ret_times) must_check;
 /* Other filters from the next frame on that the kernel gets; those in the buffer stay. */
 int can_socket_filter(int fd, const struct can_filters *filters) must_check;
+/* Frames that the buffer had no room for, since the socket was opened: a counter of 32 bits that
+ * wraps. Frames tell it too (SO_RXQ_OVFL), but only as it was when they came. Returns 0 or -errno,
+ * before Linux 4.11. */
+int can_socket_lost(int fd, uint32_t *ret) must_check;
 
 /* "kernel", "hardware", "kernel (hardware needs CAP_NET_ADMIN)" */
 const char *can_times_name(enum can_times times);

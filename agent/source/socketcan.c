@@ -11,8 +11,9 @@
 
 enum {
 	FRAMES_A_READ = 32,
-	READS_A_TURN = 8,  /* then the loop sees to the others */
-	READS_AT_END = 64, /* what a lost socket still holds */
+	READS_A_TURN = 8,   /* then the loop sees to the others */
+	READS_AT_END = 256, /* more than the socket's buffer holds: some 170 */
+	ERRORS_AT_END = 3,  /* down, then away */
 	CONTROL_BYTES = 128,
 };
 
@@ -41,6 +42,7 @@ static const struct socketcan_kernel real_kernel = {
 	.open = can_socket_open,
 	.filter = can_socket_filter,
 	.read = read_socket,
+	.lost = can_socket_lost,
 	.find = can_interface_find,
 	.health = {.link = can_link_read, .traffic = can_traffic_read},
 };
@@ -83,30 +85,7 @@ static const char *filters_text(const struct can_filters *f, char *out, size_t s
 	return out;
 }
 
-static void matches_changed(struct source *s)
-{
-	struct socketcan *c = socketcan_of(s);
-	struct can_filters now;
-	char text[24];
-	int r;
-
-	if (!can_port_is_open(&c->port))
-		return;
-	make_filters(c, &now);
-	if (now.n == c->filters.n && now.all == c->filters.all &&
-	    memcmp(now.filters, c->filters.filters, now.n * sizeof(now.filters[0])) == 0)
-		return;
-	r = c->kernel->filter(c->port.io.fd, &now);
-	if (r < 0) {
-		can_port_fail(&c->port, -r); /* opens again with the new ones */
-		return;
-	}
-	c->filters = now;
-	log_info("filters_changed", "source=%s interface=%s filters=%s", c->base.name,
-		 c->port.interface, filters_text(&now, text, sizeof(text)));
-}
-
-/* ---- opening, losing ---- */
+/* ---- opening ---- */
 
 static int open_socket(struct can_port *p, int ifindex)
 {
@@ -130,16 +109,6 @@ static void on_opened(struct can_port *p)
 	struct socketcan *c = p->ctx;
 
 	bus_health_up(&c->health);
-}
-
-/* The interface may be back already: one look before the wait. */
-static void lose(struct socketcan *c, int error)
-{
-	can_port_fail(&c->port, error);
-	if (error != ENETDOWN && error != ENODEV && error != ENXIO)
-		return;
-	bus_health_down(&c->health, error);
-	can_port_retry(&c->port);
 }
 
 /* ---- frames ---- */
@@ -269,26 +238,89 @@ static int read_frames(struct socketcan *c)
 	return n;
 }
 
-/* An error of the socket comes before the frames that it still holds: they are read first. */
+/* What the socket holds besides errors, each of which comes before frames. Returns the last error,
+ * or 0. */
+static int read_rest(struct socketcan *c)
+{
+	int error = 0, errors = 0;
+
+	for (int k = 0; k < READS_AT_END && errors < ERRORS_AT_END; k++) {
+		int n = read_frames(c);
+
+		if (n == -EAGAIN)
+			break;
+		if (n < 0) {
+			error = -n;
+			errors++;
+		}
+	}
+	return error;
+}
+
+/* What it lost after the last frame that got in, which no frame tells. */
+static void count_lost(struct socketcan *c)
+{
+	uint32_t total;
+
+	if (c->kernel->lost && c->kernel->lost(c->port.io.fd, &total) == 0)
+		c->health.frames_lost += can_port_overflow(&c->port, total);
+}
+
+/* The interface may be back already: one look before the wait. */
+static void lose(struct socketcan *c, int error)
+{
+	int later = read_rest(c);
+
+	error = later ? later : error;
+	count_lost(c);
+	can_port_fail(&c->port, error);
+	if (error != ENETDOWN && error != ENODEV && error != ENXIO)
+		return;
+	bus_health_down(&c->health, error);
+	can_port_retry(&c->port);
+}
+
 static void on_readable(struct can_port *p, uint32_t events)
 {
 	struct socketcan *c = p->ctx;
-	int error = 0;
 
 	(void)events;
-	for (int k = 0; k < (error ? READS_AT_END : READS_A_TURN); k++) {
+	for (int k = 0; k < READS_A_TURN; k++) {
 		int n = read_frames(c);
 
-		if (n < 0 && n != -EAGAIN && n != -EINTR && error == 0)
-			error = -n;
-		else if (n < FRAMES_A_READ && n != -EINTR)
-			break;
+		if (n < 0 && n != -EAGAIN && n != -EINTR) {
+			lose(c, -n);
+			return;
+		}
+		if (n < FRAMES_A_READ)
+			return; /* an error that cut it short comes next */
 	}
-	if (error)
-		lose(c, error);
 }
 
 /* ---- the source ---- */
+
+static void matches_changed(struct source *s)
+{
+	struct socketcan *c = socketcan_of(s);
+	struct can_filters now;
+	char text[24];
+	int r;
+
+	if (!can_port_is_open(&c->port))
+		return;
+	make_filters(c, &now);
+	if (now.n == c->filters.n && now.all == c->filters.all &&
+	    memcmp(now.filters, c->filters.filters, now.n * sizeof(now.filters[0])) == 0)
+		return;
+	r = c->kernel->filter(c->port.io.fd, &now);
+	if (r < 0) {
+		lose(c, -r); /* opens again with the new ones */
+		return;
+	}
+	c->filters = now;
+	log_info("filters_changed", "source=%s interface=%s filters=%s", c->base.name,
+		 c->port.interface, filters_text(&now, text, sizeof(text)));
+}
 
 static void socketcan_stop(struct source *s)
 {

@@ -21,6 +21,7 @@ struct socketcan_kernel {
 	int (*filter)(int fd, const struct can_filters *filters);
 	/* As recvmmsg without waiting: how many messages, or -1 with errno. */
 	int (*read)(int fd, struct mmsghdr *msgs, unsigned n);
+	int (*lost)(int fd, uint32_t *ret); /* as can_socket_lost; NULL: nothing to ask */
 	int (*find)(const char *interface, struct can_interface *ret); /* see can_port.h */
 	struct bus_health_reads health;
 };

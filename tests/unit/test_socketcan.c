@@ -47,6 +47,7 @@ static struct {
 	bool hardware;
 	unsigned opens, filter_calls;
 	struct can_filters filters;
+	uint32_t lost;
 	int link_error;
 	struct can_link_state link;
 	struct can_traffic traffic;
@@ -144,6 +145,13 @@ static int fake_read(int fd, struct mmsghdr *msgs, unsigned n)
 	return -1;
 }
 
+static int fake_lost(int fd, uint32_t *ret)
+{
+	ck_assert_int_ge(fd, 0);
+	*ret = kernel.lost;
+	return kernel.lost ? 0 : -ENOPROTOOPT; /* as before Linux 4.11 */
+}
+
 static int fake_link(const char *interface, struct can_link_state *ret)
 {
 	ck_assert_str_eq(interface, "can7");
@@ -162,6 +170,7 @@ static const struct socketcan_kernel fake_kernel = {
 	.open = fake_open,
 	.filter = fake_filter,
 	.read = fake_read,
+	.lost = fake_lost,
 	.find = fake_find,
 	.health = {.link = fake_link, .traffic = fake_traffic},
 };
@@ -462,6 +471,22 @@ START_TEST(lost_in_the_socket)
 }
 END_TEST
 
+/* No frame tells what was lost after the last one that got in. */
+START_TEST(lost_in_the_socket_at_its_end)
+{
+	start();
+	add()->error = ENETDOWN;
+	add_frame(0x100, 1)->has_overflow = true;
+	kernel.items[kernel.n - 1].overflow = 5;
+	kernel.lost = 12;
+	turn(3);
+	ck_assert_uint_eq(got.n, 1);
+	ck_assert_uint_eq(counter_get(&counters.frames_dropped_socket), 12);
+	pass(NS_PER_S);
+	ck_assert_uint_eq(last()->frames_lost, 12);
+}
+END_TEST
+
 START_TEST(no_free_batch)
 {
 	got.busy = true;
@@ -508,6 +533,24 @@ START_TEST(filters_that_the_kernel_refuses)
 	ck_assert_uint_eq(kernel.opens, 2);
 	ck_assert_uint_eq(kernel.filters.n, 0);
 	ck_assert_uint_eq(last()->link_downs, 0);
+}
+END_TEST
+
+/* The rules change in the moment that the interface vanishes. */
+START_TEST(filters_of_an_interface_that_is_gone)
+{
+	start();
+	add_frame(0x100, 1);
+	add()->error = ENODEV;
+	add_frame(0x100, 1);
+	kernel.filter_error = ENODEV;
+	kernel.find_error = ENODEV;
+	got.n_matches = 0;
+	source_matches_changed(source);
+	ck_assert_uint_eq(got.n, 2);
+	pass(NS_PER_S);
+	ck_assert_int_eq(last()->state, BUS_ABSENT);
+	ck_assert_uint_eq(last()->link_downs, 1);
 }
 END_TEST
 
@@ -637,12 +680,15 @@ START_TEST(what_is_in_the_socket_is_read_before_it_is_lost)
 {
 	start();
 	add()->error = ENETDOWN;
-	for (int i = 0; i < 1000; i++)
+	for (int i = 0; i < 6000; i++) { /* more than fit */
+		if (i == 50)
+			add()->error = ENETDOWN;
 		add_frame(0x100, 1);
+	}
 	kernel.find_error = ENETDOWN;
 	turn(3);
 	pass(BUS_HEALTH_GAP_MS * NS_PER_MS);
-	ck_assert_uint_eq(got.n, 1000);
+	ck_assert_uint_eq(got.n, 6000);
 	ck_assert_uint_eq(kernel.opens, 1);
 	ck_assert_int_eq(last()->state, BUS_STOPPED);
 	ck_assert(!last()->link_up);
@@ -660,7 +706,7 @@ START_TEST(what_is_in_the_socket_is_read_before_it_is_lost)
 	ck_assert(last()->link_up);
 	add_frame(0x100, 1);
 	turn(1);
-	ck_assert_uint_eq(got.n, 1001);
+	ck_assert_uint_eq(got.n, 6001);
 }
 END_TEST
 
@@ -721,6 +767,52 @@ START_TEST(state_of_the_controller)
 	pass(NS_PER_S);
 	ck_assert_int_eq(last()->state, BUS_STOPPED);
 	ck_assert(!last()->link_up);
+}
+END_TEST
+
+/* Bus-off is told by the kernel's count and by an error frame, in any order, and counts once. */
+START_TEST(what_the_kernel_counts_is_not_counted_twice)
+{
+	controller(CAN_STATE_ERROR_ACTIVE, 0, 0);
+	start();
+	kernel.link.can_state = CAN_STATE_BUS_OFF;
+	kernel.link.stats.bus_off = 73;
+	pass(NS_PER_S); /* the look comes first */
+	ck_assert_uint_eq(last()->bus_offs, 73);
+	add_error(CAN_ERR_BUSOFF, 0, 0, 0);
+	turn(1);
+	kernel.link.stats.restarts = 74;
+	timebase_fake_advance(&fake, BUS_HEALTH_GAP_MS * NS_PER_MS);
+	add_error(CAN_ERR_RESTARTED, 0, 0, 0); /* and here the frame */
+	turn(1);
+	ck_assert_int_eq(last()->state, BUS_ERROR_ACTIVE);
+	ck_assert_uint_eq(last()->bus_offs, 73);
+	ck_assert_uint_eq(last()->restarts, 74);
+	ck_assert_uint_eq(last()->error_frames, 2);
+}
+END_TEST
+
+/* Nothing of what was known of the controller outlives the interface. */
+START_TEST(the_last_status_of_an_interface)
+{
+	controller(CAN_STATE_ERROR_ACTIVE, 9, 9);
+	start();
+	kernel.traffic = (struct can_traffic){1000, 8000};
+	pass(NS_PER_S);
+	ck_assert(last()->has_load && last()->has_errors);
+	kernel.link_error = ENODEV;
+	kernel.find_error = ENODEV;
+	got.n_statuses = 0;
+	timebase_fake_advance(&fake, BUS_HEALTH_GAP_MS * NS_PER_MS);
+	add()->error = ENODEV;
+	turn(1);
+	ck_assert_uint_eq(got.n_statuses, 1);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(last()->state, BUS_ABSENT);
+		ck_assert(!last()->has_load && !last()->has_errors && !last()->link_up);
+		pass(NS_PER_S);
+	}
+	ck_assert(!last()->has_bit_rate);
 }
 END_TEST
 
@@ -849,9 +941,11 @@ static TCase *frame_tests(void)
 	tcase_add_test(t, times_of_the_kernel_and_of_the_controller);
 	tcase_add_test(t, times_of_the_kernel_if_so_set);
 	tcase_add_test(t, lost_in_the_socket);
+	tcase_add_test(t, lost_in_the_socket_at_its_end);
 	tcase_add_test(t, no_free_batch);
 	tcase_add_test(t, filters_follow_the_rules);
 	tcase_add_test(t, filters_that_the_kernel_refuses);
+	tcase_add_test(t, filters_of_an_interface_that_is_gone);
 	tcase_add_test(t, rules_that_change_while_the_interface_is_down);
 	tcase_add_test(t, all_of_the_bus);
 	tcase_add_test(t, options_that_are_wrong);
@@ -869,6 +963,8 @@ static TCase *health_tests(void)
 	tcase_add_test(t, what_is_in_the_socket_is_read_before_it_is_lost);
 	tcase_add_test(t, an_interface_that_is_back_at_once);
 	tcase_add_test(t, state_of_the_controller);
+	tcase_add_test(t, what_the_kernel_counts_is_not_counted_twice);
+	tcase_add_test(t, the_last_status_of_an_interface);
 	tcase_add_test(t, no_controller);
 	tcase_add_test(t, bus_load);
 	tcase_add_test(t, each_period);

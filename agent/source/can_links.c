@@ -152,14 +152,17 @@ static void was_set(struct link *k)
 	say_off(k, "bitrate", k->want.bitrate, j->now.bittiming.bitrate);
 	if (k->want.fd)
 		say_off(k, "dbitrate", k->want.dbitrate, j->now.data_bittiming.bitrate);
+	if (k->again) /* instead of a restart */
+		can_restart_done(&k->restart, loop_now(k->all->loop));
 	k->again = false;
 	k->ifindex = j->now.ifindex;
 }
 
-static void was_restarted(const struct link *k)
+static void was_restarted(struct link *k)
 {
 	if (k->job.result == CAN_RESTART_NEEDLESS)
 		return;
+	can_restart_done(&k->restart, loop_now(k->all->loop));
 	log_info("bus_restart_done", "interface=%s way=%s", k->want.interface,
 		 k->job.result == CAN_RESTART_IN_PLACE ? "in_place" : "down_up");
 	can_watch_look(k->all->watch, k->want.interface);

@@ -13,13 +13,17 @@ int64_t can_restart_wait(struct can_restart *r, struct mono_time now)
 {
 	int64_t wait = r->min_ns;
 
-	if (r->wait_ns > 0 && now.ns - r->due.ns < r->max_ns)
+	if (r->wait_ns > 0 && now.ns - r->last.ns < r->max_ns)
 		wait = r->wait_ns * 2;
 	if (wait > r->max_ns)
 		wait = r->max_ns;
 	r->wait_ns = wait;
-	r->due.ns = now.ns + wait;
 	return wait;
+}
+
+void can_restart_done(struct can_restart *r, struct mono_time now)
+{
+	r->last = now;
 }
 
 /* libsocketcan writes to stderr whatever fails, so that what is known to fail is not tried. */

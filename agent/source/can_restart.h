@@ -9,12 +9,14 @@
  * restart. Zeroed at first, but for min_ns and max_ns. */
 struct can_restart {
 	int64_t min_ns, max_ns;
-	int64_t wait_ns; /* before the last restart; 0: none yet */
-	struct mono_time due;
+	int64_t wait_ns;       /* before the last restart; 0: none yet */
+	struct mono_time last; /* restart */
 };
 
 /* How long to wait, now that it is off. */
 int64_t can_restart_wait(struct can_restart *r, struct mono_time now);
+/* It has been restarted, which may have taken a while. */
+void can_restart_done(struct can_restart *r, struct mono_time now);
 
 /* What is known of an interface from one restart to the next. Zeroed at first, and when the
  * interface is another. */

@@ -1,6 +1,7 @@
 #include "agent/config/config.h"
 
 #include "agent/j1939/j1939.h"
+#include "agent/j1939/j1939_id.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -107,7 +108,7 @@ static bool parse_pgn(const char *text, uint32_t *ret)
 	if (*end || end == digits || v > J1939_PGN_MAX)
 		return false;
 	*ret = (uint32_t)v;
-	return (v >> 8 & 0xFF) >= 240 || (v & 0xFF) == 0;
+	return !j1939_is_pdu1(*ret) || (v & 0xFF) == 0;
 }
 
 static bool has_address(const struct conf *c, const char *source)

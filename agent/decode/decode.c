@@ -1,5 +1,7 @@
 #include "agent/decode/decode.h"
 
+#include "agent/j1939/j1939_id.h"
+
 #include <string.h>
 
 struct decoder {
@@ -269,11 +271,10 @@ void decoder_claim(struct decoder *d, uint16_t bus, uint32_t id, bool extended)
 		d->special[message] |= SPECIAL_CLAIMED;
 }
 
-/* SAE J1939-21 5.2: the PGN's bits of an identifier; below PF 240 its low byte is an address. */
 static struct frame_match match_of(const struct catalog_message *m)
 {
 	uint32_t all = m->extended ? 0x1FFFFFFF : 0x7FF;
-	uint32_t mask = !m->j1939 ? all : (m->id >> 16 & 0xFF) < 240 ? 0x3FF0000 : 0x3FFFF00;
+	uint32_t mask = m->j1939 ? j1939_id_mask(m->id) : all;
 
 	return (struct frame_match){.id = m->id & mask, .mask = mask, .extended = m->extended};
 }

@@ -1,5 +1,7 @@
 #include "agent/decode/j1939tp.h"
 
+#include "agent/j1939/j1939_id.h"
+
 #include <string.h>
 
 /* TP.CM's first byte, §5.10.3. */
@@ -76,14 +78,6 @@ uint64_t j1939tp_errors(const struct j1939tp_counters *c)
 {
 	return c->timeouts + c->sequence + c->incomplete + c->interrupted + c->aborted +
 	       c->evicted + c->malformed;
-}
-
-uint32_t j1939_id(uint8_t priority, uint32_t pgn, uint8_t source, uint8_t destination)
-{
-	pgn &= 0x3FFFF;
-	if ((pgn >> 8 & 0xFF) < 240)
-		pgn = (pgn & 0x3FF00) | destination;
-	return (uint32_t)(priority & 7) << 26 | pgn << 8 | source;
 }
 
 /* ---- sessions ---- */

@@ -76,7 +76,3 @@ int j1939tp_frame(struct j1939tp *t, const struct frame *f, struct j1939tp_messa
 const struct j1939tp_counters *j1939tp_counters(const struct j1939tp *t);
 /* All that were given up: what the agent counts as j1939_errors. */
 uint64_t j1939tp_errors(const struct j1939tp_counters *c);
-
-/* The identifier of a single frame: 18 bits of PGN, whose low byte is the destination in PDU1
- * (PF below 240). */
-uint32_t j1939_id(uint8_t priority, uint32_t pgn, uint8_t source, uint8_t destination);

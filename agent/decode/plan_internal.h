@@ -8,6 +8,7 @@
 #pragma once
 
 #include "agent/decode/plan.h"
+#include "agent/j1939/j1939_id.h"
 
 enum {
 	/* A message with more multiplexors, or whose table of intervals would need more than this
@@ -86,14 +87,9 @@ static inline uint64_t plan_key(uint16_t bus, uint32_t id, bool extended)
 	return (uint64_t)bus << 32 | (extended ? PLAN_KEY_EXTENDED : 0) | (id & 0x1FFFFFFF);
 }
 
-/* SAE J1939-21 5.3: 18 bits of PGN; below PF 240 (PDU1) the low byte is the destination. */
 static inline uint64_t plan_key_pgn(uint16_t bus, uint32_t id)
 {
-	uint32_t pgn = id >> 8 & 0x3FFFF;
-
-	if ((pgn >> 8 & 0xFF) < 240)
-		pgn &= 0x3FF00;
-	return (uint64_t)bus << 32 | PLAN_KEY_PGN | pgn;
+	return (uint64_t)bus << 32 | PLAN_KEY_PGN | (id & j1939_id_mask(id)) >> 8;
 }
 
 static inline uint64_t plan_key_status(uint16_t bus)

@@ -1,5 +1,6 @@
 #include "agent/j1939/j1939_node.h"
 
+#include "agent/j1939/j1939_id.h"
 #include "base/log.h"
 
 #include <string.h>
@@ -27,7 +28,7 @@ static void say_unsent(struct j1939_node *n, uint32_t pgn, int error)
 
 static bool is_wanted(const struct frame_match *m, size_t n, uint32_t pgn)
 {
-	uint32_t bits = (pgn >> 8 & 0xFF) < 240 ? 0x3FF0000 : 0x3FFFF00;
+	uint32_t bits = j1939_id_mask(pgn << 8);
 
 	for (size_t i = 0; i < n; i++)
 		if (m[i].extended && ((pgn << 8 ^ m[i].id) & m[i].mask & bits) == 0)
@@ -212,10 +213,26 @@ static bool is_for_us(const struct j1939_node *n, const struct j1939_received *m
 	       (n->claim.state != J1939_CLAIM_LOST && m->destination == n->claim.address);
 }
 
+/* What we send ourselves is not heard. The kernel answers sessions in the other node's place, too:
+ * somebody has to know. */
+static void hear_ourselves(struct j1939_node *n, const struct j1939_received *m)
+{
+	bool is_claim = n->claim.name && m->pgn == J1939_PGN_ADDRESS_CLAIMED;
+
+	if (n->doubled || is_claim || n->claim.state != J1939_CLAIM_HELD ||
+	    m->source != n->claim.address)
+		return;
+	n->doubled = true;
+	log_error("j1939_address_doubled",
+		  "source=%s address=%u pgn=%u what=another node sends from our address", n->name,
+		  n->claim.address, m->pgn);
+}
+
 void j1939_node_hear(struct j1939_node *n, const struct j1939_received *m)
 {
 	if (n->claim.state == J1939_CLAIM_NONE)
 		return;
+	hear_ourselves(n, m);
 	if (m->pgn == J1939_PGN_ADDRESS_CLAIMED)
 		hear_claim(n, m);
 	else if (m->pgn == J1939_PGN_ACK)
@@ -230,7 +247,7 @@ void j1939_node_hear(struct j1939_node *n, const struct j1939_received *m)
 void j1939_node_open(struct j1939_node *n)
 {
 	memset(n->refused, 0, n->n_requests * sizeof(*n->refused));
-	n->yielding = false;
+	n->yielding = n->doubled = false;
 	claim(n, HOLD_MS);
 	start_requests(n);
 }

@@ -31,6 +31,7 @@ struct j1939_node {
 	struct loop_timer timer; /* the wait for objections, or before yielding */
 	bool sent;		 /* the claim */
 	bool yielding;		 /* the timer is for that */
+	bool doubled;		 /* said since the bus was opened */
 	struct j1939_request *requests;
 	size_t n_requests;
 	size_t *asked; /* by item of the poll: which request */

@@ -1,12 +1,14 @@
 #include "agent/j1939/j1939_wire.h"
 
+#include "agent/j1939/j1939_id.h"
+
 #include <linux/errqueue.h>
 #include <linux/netlink.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
-enum { PRIORITY = 6, PDU2_FROM = 240 };
+enum { PRIORITY = 6 };
 enum { ATTRIBUTE = sizeof(struct nlattr) }; /* its data follows, then padding to 4 bytes */
 
 /* ---- received ---- */
@@ -65,11 +67,7 @@ int j1939_read(struct msghdr *m, size_t len, struct j1939_received *ret)
 
 static uint32_t id_of(const struct j1939_received *m)
 {
-	uint32_t pgn = m->pgn;
-
-	if ((pgn >> 8 & 0xFF) < PDU2_FROM)
-		pgn = (pgn & 0x3FF00) | m->destination;
-	return (uint32_t)m->priority << 26 | pgn << 8 | m->source;
+	return j1939_id(m->priority, m->pgn, m->source, m->destination);
 }
 
 struct payload j1939_payload(const struct j1939_received *m, uint16_t bus, int64_t t_ns)
@@ -172,11 +170,9 @@ const char *j1939_failure_text(int error)
 
 static struct j1939_filter filter_of(const struct frame_match *m)
 {
-	uint32_t mask = m->mask >> 8 & J1939_PGN_MAX;
+	uint32_t mask = (m->mask & j1939_id_mask(m->id)) >> 8;
 	struct j1939_filter f = {.addr_mask = (uint8_t)m->mask};
 
-	if ((m->id >> 16 & 0xFF) < PDU2_FROM)
-		mask &= J1939_PGN_PDU1_MAX;
 	f.pgn = m->id >> 8 & mask;
 	f.pgn_mask = mask;
 	f.addr = (uint8_t)m->id & f.addr_mask;

@@ -70,6 +70,7 @@ def finish(agent):
     status = agent.drain()
     assert agent.stop()[0] == 0
     assert status["frames_dropped"] == 0
+    assert "j1939_address_doubled" not in agent.log  # it does not hear itself
     return status
 
 
@@ -169,7 +170,10 @@ def test_address_claimed_and_lost(car):
     assert agent.stop()[0] == 0
     car.signal(dump, "TERM")
     ours = car.run("grep '#F1E0D0C0B0A00080' /run/test/claim.log").out.splitlines()
-    assert [line.split()[2][2:8] for line in ours] == [f"EEFF{OWN:02X}"] * 2 + ["EEFFFE"]
+    ours = [line.split()[2][2:8] for line in ours]
+    # A claim that a busy machine was late with is sent again.
+    assert ours[-1] == "EEFFFE" and set(ours[:-1]) == {f"EEFF{OWN:02X}"} and len(ours) >= 3
+    assert "j1939_address_doubled" not in agent.log
 
 
 def test_interface_goes(car):

@@ -642,6 +642,32 @@ START_TEST(claims)
 }
 END_TEST
 
+/* Another node has our address: told once, claims of a node with a NAME are another matter. */
+START_TEST(address_doubled)
+{
+	int log = keep_log();
+
+	start(asker);
+	add(0xFEE5, 0x21, 0xFF, 8);
+	pass(1);
+	ck_assert_uint_eq(times_said(log, "j1939_address_doubled"), 0);
+	for (int i = 0; i < 3; i++)
+		add(J1939_PGN_ADDRESS_CLAIMED, OWN, 0xFF, 8);
+	pass(1);
+	ck_assert_uint_eq(times_said(log, "j1939_address_doubled"), 1);
+	ck_assert_uint_eq(times_said(log, "address=128 pgn=60928"), 1);
+	source = source_free(source);
+	start(claimer());
+	pass(300);
+	add_claim(0x0102030405060709);
+	pass(1);
+	ck_assert_uint_eq(times_said(log, "j1939_address_doubled"), 1);
+	add(0xFEE5, OWN, 0xFF, 8);
+	pass(1);
+	ck_assert_uint_eq(times_said(log, "j1939_address_doubled"), 2);
+}
+END_TEST
+
 /* After a defence the kernel sends nothing for a while: nothing is asked meanwhile. */
 START_TEST(defends_before_it_asks)
 {
@@ -795,6 +821,7 @@ int main(void)
 	tcase_add_test(tc, asking_fails);
 	tcase_add_test(tc, refusals);
 	tcase_add_test(tc, claims);
+	tcase_add_test(tc, address_doubled);
 	tcase_add_test(tc, defends_before_it_asks);
 	tcase_add_test(tc, claims_again);
 	tcase_add_test(tc, loses_the_address);

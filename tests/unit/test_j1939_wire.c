@@ -1,5 +1,6 @@
 #include "agent/decode/j1939tp.h"
 #include "agent/j1939/j1939_claim.h"
+#include "agent/j1939/j1939_id.h"
 #include "agent/j1939/j1939_wire.h"
 #include "tests/unit/suite.h"
 

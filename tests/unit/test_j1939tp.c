@@ -1,4 +1,5 @@
 #include "agent/decode/j1939tp.h"
+#include "agent/j1939/j1939_id.h"
 #include "base/bytes.h"
 #include "tests/unit/suite.h"
 

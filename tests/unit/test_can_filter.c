@@ -40,6 +40,27 @@ START_TEST(one_identifier_is_found_by_the_kernels_table)
 }
 END_TEST
 
+/* The identifier 0 is one like others; bits that no identifier has are no flags of the kernel
+ * (CAN_INV_FILTER lets pass what does not match). */
+START_TEST(identifiers_that_look_like_others)
+{
+	struct frame_match m[] = {{0, 0x7FF, false}, {0, 0x1FFFFFFF, true}};
+	struct frame_match wide[] = {{UINT32_MAX, UINT32_MAX, false},
+				     {UINT32_MAX, UINT32_MAX, true}};
+
+	can_filters_from(&out, m, 2);
+	ck_assert_uint_eq(out.n, 2);
+	ck_assert(passes(&out, 0) && passes(&out, CAN_EFF_FLAG));
+	ck_assert(!passes(&out, 1) && !passes(&out, CAN_RTR_FLAG));
+	can_filters_from(&out, wide, 2);
+	ck_assert_uint_eq(out.n, 2);
+	for (size_t i = 0; i < out.n; i++)
+		ck_assert(!(out.filters[i].can_id & CAN_INV_FILTER));
+	ck_assert(passes(&out, CAN_SFF_MASK) && passes(&out, CAN_EFF_MASK | CAN_EFF_FLAG));
+	ck_assert(!passes(&out, 0) && !passes(&out, CAN_EFF_FLAG));
+}
+END_TEST
+
 START_TEST(groups_by_mask)
 {
 	struct frame_match m[] = {{0xFEF100, 0x3FFFF00, true}}; /* J1939, PGN 65265 */
@@ -123,6 +144,7 @@ int main(void)
 	TCase *t = tcase_create("can_filter");
 
 	tcase_add_test(t, one_identifier_is_found_by_the_kernels_table);
+	tcase_add_test(t, identifiers_that_look_like_others);
 	tcase_add_test(t, groups_by_mask);
 	tcase_add_test(t, equal_and_covered_ones_go);
 	tcase_add_test(t, nothing_wanted_is_an_empty_list);

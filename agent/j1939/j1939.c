@@ -13,7 +13,9 @@
 
 enum {
 	MESSAGES_A_READ = 16,
-	READS_A_TURN = 8, /* then the loop sees to the others */
+	READS_A_TURN = 8,   /* then the loop sees to the others */
+	READS_AT_END = 256, /* more than the socket's buffer holds */
+	ERRORS_AT_END = 3,  /* down, then away */
 	CONTROL_BYTES = 256,
 	PRIORITY = 6,
 	SINGLE_MAX = 8, /* bytes of one frame */
@@ -306,9 +308,49 @@ static void take_notice(struct j1939 *c, struct mmsghdr *msg)
 			 known->source, j1939_failure_text(n.error));
 }
 
+/* Returns how many messages were read, or -errno. */
+static int read_messages(struct j1939 *c)
+{
+	struct clock_pair now;
+	int n;
+
+	prepare_read(c);
+	n = c->kernel->receive(c->port.io.fd, c->msgs, MESSAGES_A_READ, 0);
+	now = clock_pair_read(c->base.env->tb, 1); /* after, so that none is newer */
+	for (int i = 0; i < n; i++)
+		take(c, &c->msgs[i], &now);
+	return n;
+}
+
+static void read_notices(struct j1939 *c)
+{
+	int n;
+
+	prepare_read(c);
+	n = c->kernel->receive(c->port.io.fd, c->msgs, MESSAGES_A_READ, MSG_ERRQUEUE);
+	for (int i = 0; i < n; i++)
+		take_notice(c, &c->msgs[i]);
+}
+
+/* Each error of a socket comes before the messages that it still holds. */
+static void read_rest(struct j1939 *c)
+{
+	int errors = 0;
+
+	for (int k = 0; k < READS_AT_END && errors < ERRORS_AT_END; k++) {
+		int n = read_messages(c);
+
+		if (n == -EAGAIN)
+			return;
+		errors += n < 0;
+	}
+}
+
 /* The interface may be back already: one look before the wait. */
 static void lose(struct j1939 *c, int error)
 {
+	if (!c->can)
+		read_rest(c);
 	can_port_fail(&c->port, error);
 	if (error != ENETDOWN && error != ENODEV && error != ENXIO)
 		return;
@@ -317,32 +359,17 @@ static void lose(struct j1939 *c, int error)
 	can_port_retry(&c->port);
 }
 
-/* Returns how many, or 0 after an error that closed the port, or when there are none. */
-static size_t receive(struct j1939 *c, int flags)
-{
-	int n;
-
-	prepare_read(c);
-	n = c->kernel->receive(c->port.io.fd, c->msgs, MESSAGES_A_READ, flags);
-	if (n < 0 && n != -EAGAIN && n != -EINTR)
-		lose(c, -n);
-	return n < 0 ? 0 : (size_t)n;
-}
-
 static void on_readable(struct can_port *p, uint32_t events)
 {
 	struct j1939 *c = p->ctx;
-	struct clock_pair now;
-	size_t n;
 
-	n = events & EPOLLERR ? receive(c, MSG_ERRQUEUE) : 0;
-	for (size_t i = 0; i < n; i++)
-		take_notice(c, &c->msgs[i]);
-	for (int k = 0; k < READS_A_TURN && can_port_is_open(p); k++) {
-		n = receive(c, 0);
-		now = clock_pair_read(c->base.env->tb, 1); /* after, so that none is newer */
-		for (size_t i = 0; i < n; i++)
-			take(c, &c->msgs[i], &now);
+	if (events & EPOLLERR)
+		read_notices(c);
+	for (int k = 0; k < READS_A_TURN; k++) {
+		int n = read_messages(c);
+
+		if (n < 0 && n != -EAGAIN && n != -EINTR)
+			lose(c, -n);
 		if (n < MESSAGES_A_READ)
 			return;
 	}
@@ -351,8 +378,14 @@ static void on_readable(struct can_port *p, uint32_t events)
 /* The raw socket that only sends: nothing but the interface's end. */
 static void on_raw_event(struct can_port *p, uint32_t events)
 {
+	struct j1939 *c = p->ctx;
+	int n;
+
 	(void)events;
-	(void)receive(p->ctx, 0);
+	prepare_read(c);
+	n = c->kernel->receive(p->io.fd, c->msgs, MESSAGES_A_READ, 0);
+	if (n < 0 && n != -EAGAIN && n != -EINTR)
+		lose(c, -n);
 }
 
 /* ---- the source ---- */

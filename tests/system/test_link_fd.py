@@ -4,6 +4,7 @@ import pytest
 
 from car import DATA
 from stack import wait_for
+from usb_adapter import plugged_in
 
 SETTINGS = {"bitrate": 500000, "sample_point": "0.8", "fd": True, "dbitrate": 2000000,
             "dsample_point": "0.7", "restart_ms": 300}
@@ -11,18 +12,9 @@ SETTINGS = {"bitrate": 500000, "sample_point": "0.8", "fd": True, "dbitrate": 20
 
 @pytest.fixture
 def adapter(car):
-    """A CAN FD adapter on USB, as canfd0; its control FIFO, and what the driver sets in it."""
-    car.run("mkdir -p /run/test; mkfifo /run/test/gs_usb")
-    command = car.start("exec gs_usb_adapter /run/test/gs_usb")
-    wait_for("the driver", lambda: car.run("grep -l DRIVER=gs_usb /sys/class/net/*/device/uevent",
-                                           check=False).out)
-    path = car.run("grep -l DRIVER=gs_usb /sys/class/net/*/device/uevent").out.strip()
-    car.run(f"ip link set {path.split('/')[4]} name canfd0")
-    yield command
-    # Its end unplugs it.
-    car.signal(command, "TERM")
-    wait_for("the interface to go",
-             lambda: car.run("ip link show canfd0", check=False).code != 0)
+    """A CAN FD adapter on USB, as canfd0."""
+    with plugged_in(car, "gs_usb", "canfd0") as command:
+        yield command
 
 
 def test_can_fd_bit_timing(car, adapter):

@@ -5,6 +5,7 @@
 #include "agent/diag/report.h"
 #include "agent/diag/silence.h"
 #include "agent/diag/uds.h"
+#include "agent/health/limit.h"
 #include "agent/source/can_port.h"
 #include "agent/source/poll.h"
 #include "base/log.h"
@@ -37,6 +38,7 @@ struct diag {
 	size_t asked; /* the item in flight; DIAG_REQUESTS_MAX: one that is no more */
 	struct silence silence;
 	struct delivery delivery;
+	struct limit said;	     /* of how requests ended */
 	struct mono_time last_stray; /* 0: none yet */
 	uint64_t skipped;	     /* of poll.skipped, counted so far */
 };
@@ -126,7 +128,8 @@ static void say(struct diag *d, const struct diag_result *r)
 {
 	char text[DIAG_REQUEST_TEXT], why[DIAG_WHY_BYTES];
 
-	if (!is_news(d, r))
+	/* An ECU that cannot decide brings news with each request. */
+	if (!is_news(d, r) || !limit_pass(&d->said, "diag_failed", loop_now(d->base.env->loop)))
 		return;
 	diag_request_text(&d->session.request, text);
 	if (r->end == DIAG_END_OK) {

@@ -1,9 +1,10 @@
 /* The whole source: a scripted ECU on a socket pair, the catalogs that are shipped, the agent's
  * decoder, and a clock that the test turns. */
+#include "agent/can/can_interface.h"
 #include "agent/decode/decode.h"
 #include "agent/diag/diag.h"
 #include "agent/diag/silence.h"
-#include "agent/source/can_interface.h"
+#include "agent/health/limit.h"
 #include "agent/source/can_port.h"
 #include "base/log.h"
 #include "tests/fakes/ecu.h"
@@ -481,6 +482,27 @@ static size_t said(void (*run)(void), const char *event)
 	return n;
 }
 
+static void undecided_ecu(void)
+{
+	for (int i = 0; i < 100; i++) {
+		ecu.nrc = i % 2 ? 0x22 : 0;
+		run_ms(100);
+	}
+}
+
+/* A request that ends another way each time is said so often, and no more. */
+START_TEST(news_without_end)
+{
+	struct diag_id ids[] = {{0x0C, 0}};
+
+	start_poll((struct diag_poll){
+		.service = DIAG_OBD_CURRENT, .ids = ids, .n_ids = 1, .period_ns = 100 * NS_PER_MS});
+	ck_assert_uint_eq(said(undecided_ecu, " diag_"), LIMIT_BURST);
+	ck_assert_uint_eq(counted(&counters.diag_negative), 50);
+	ck_assert_uint_eq(counted(&counters.diag_responses), 50);
+}
+END_TEST
+
 static void hundred_strays(void)
 {
 	for (int i = 0; i < 100; i++) {
@@ -863,6 +885,7 @@ int main(void)
 	tcase_add_test(tc, functional_requests);
 	tcase_add_test(tc, requests_have_a_least_distance);
 	tcase_add_test(tc, functional_requests_have_a_least_distance);
+	tcase_add_test(tc, news_without_end);
 	tcase_add_test(tc, stray_responses_are_said_once);
 	tcase_add_test(tc, dids_by_the_catalogs_lengths);
 	tcase_add_test(tc, dtcs_and_how_many);

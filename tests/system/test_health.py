@@ -122,3 +122,26 @@ def test_interface_that_is_made_anew(car):
     assert states[-1] == 7 and 6 in states, states
     assert car.values("vcan0.BusStatus.LinkDowns")[-1] == 2
     assert agent.stop()[0] == 0
+
+
+def test_frames_that_wait_when_the_interface_goes_down(car, note):
+    """The agent stands still, its buffer runs over, the bus goes down: all is read or counted."""
+    car.register({"vcan0": DATA / "burst.dbc"}, "--bus-status")
+    car.up("vcan0")
+    agent = car.conf({"vcan0": {}}).start()
+    agent.wait_open("vcan0")
+    car.signal(agent.command, "STOP")
+    car.run("can_burst vcan0 4000 8000", timeout_s=60)
+    car.run("ip link set vcan0 down")
+    car.signal(agent.command, "CONT")
+    agent.wait_log("what=the interface is down")
+    car.run("sleep 1.2")
+    status = agent.drain()
+    got, lost = status["frames_received"], status["frames_dropped_socket"]
+    assert got + lost == 8000 and lost > 0 and got > 4000, (got, lost)
+    assert status["frames_dropped"] == lost
+    counts = sorted(v for i in range(8) for v in car.values(f"vcan0.Burst{i}.Count"))
+    assert counts == [*range(got)]  # those that came first
+    assert car.values("vcan0.BusStatus.FramesLost")[-1] == lost
+    assert agent.stop()[0] == 0
+    note(f"{got} read, {lost} counted")

@@ -1,8 +1,8 @@
 /* agent/config/config.h: the keys of agent.conf, and the parts that take more than a look-up. */
 #pragma once
 
+#include "agent/can/can_links.h"
 #include "agent/collect/collect.h"
-#include "agent/source/can_links.h"
 #include "agent/source/source.h"
 #include "base/conf.h"
 #include "base/mqtt.h"

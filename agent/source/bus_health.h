@@ -7,9 +7,9 @@
  * kernel (can_link.h), which also knows of changes that no error frame told. */
 #pragma once
 
+#include "agent/can/can_link.h"
+#include "agent/can/can_load.h"
 #include "agent/source/can_error.h"
-#include "agent/source/can_link.h"
-#include "agent/source/can_load.h"
 #include "agent/source/can_port.h"
 #include "proto/bus_status.h"
 

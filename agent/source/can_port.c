@@ -1,6 +1,6 @@
 #include "agent/source/can_port.h"
 
-#include "agent/source/can_interface.h"
+#include "agent/can/can_interface.h"
 #include "base/log.h"
 
 #include <string.h>

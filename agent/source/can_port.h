@@ -5,8 +5,8 @@
  * (env->watch), while the other sources go on. */
 #pragma once
 
+#include "agent/can/can_watch.h"
 #include "agent/health/limit.h"
-#include "agent/source/can_watch.h"
 #include "agent/source/source.h"
 
 #include <net/if.h>

@@ -1,7 +1,7 @@
 #include "agent/source/socketcan.h"
 
+#include "agent/can/can_interface.h"
 #include "agent/health/limit.h"
-#include "agent/source/can_interface.h"
 #include "agent/source/can_stamp.h"
 #include "base/log.h"
 

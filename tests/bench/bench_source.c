@@ -6,7 +6,7 @@
  * system calls are those of CAN, the kernel's way to them is not. Frames lie in the socket, 1 to
  * 255 at once, as they do on a bus that is calm, or when the agent comes late. Time is CPU time of
  * the thread that reads, system calls included. */
-#include "agent/source/can_interface.h"
+#include "agent/can/can_interface.h"
 #include "agent/source/socketcan.h"
 #include "tests/bench/common.h"
 

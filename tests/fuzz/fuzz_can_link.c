@@ -1,7 +1,7 @@
 /* rtnetlink datagrams about interfaces, as the kernel sends them. */
-#include "agent/source/can_link_msg.h"
-#include "agent/source/can_link_plan.h"
-#include "agent/source/can_watch.h"
+#include "agent/can/can_link_msg.h"
+#include "agent/can/can_link_plan.h"
+#include "agent/can/can_watch.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
  * kernel, and what that says. */
 #pragma once
 
-#include "agent/source/can_watch.h"
+#include "agent/can/can_watch.h"
 #include "tests/unit/loop_fixture.h"
 
 extern struct counters counters;

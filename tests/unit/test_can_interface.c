@@ -1,4 +1,4 @@
-#include "agent/source/can_interface.h"
+#include "agent/can/can_interface.h"
 #include "tests/unit/suite.h"
 
 #include <check.h>

@@ -1,8 +1,8 @@
 /* CAN interfaces: rtnetlink requests as bytes, what a kernel said as it was captured (Linux 6.1,
  * SJA1000, slcan, vcan), and what follows from it. */
-#include "agent/source/can_link.h"
-#include "agent/source/can_link_msg.h"
-#include "agent/source/can_link_plan.h"
+#include "agent/can/can_link.h"
+#include "agent/can/can_link_msg.h"
+#include "agent/can/can_link_plan.h"
 #include "base/bytes.h"
 #include "tests/unit/suite.h"
 

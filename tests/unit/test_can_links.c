@@ -1,6 +1,6 @@
 /* [can NAME] sections at work: set, restarted after bus-off, tried again; under a clock that the
  * test turns, with a socket pair in place of the kernel that tells. */
-#include "agent/source/can_links.h"
+#include "agent/can/can_links.h"
 #include "tests/unit/can_kernel_fixture.h"
 #include "tests/unit/suite.h"
 

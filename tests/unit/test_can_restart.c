@@ -1,6 +1,6 @@
 /* Restarts after bus-off: when, and what is done without a controller. With one:
  * tests/system/test_link.py. */
-#include "agent/source/can_restart.h"
+#include "agent/can/can_restart.h"
 #include "tests/unit/suite.h"
 
 #include <check.h>

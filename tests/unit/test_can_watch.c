@@ -1,9 +1,9 @@
 /* The watch over CAN interfaces, under a clock that the test turns, with a socket pair in place of
  * the kernel. */
-#include "agent/source/can_interface.h"
-#include "agent/source/can_link_msg.h"
+#include "agent/can/can_interface.h"
+#include "agent/can/can_link_msg.h"
+#include "agent/can/can_watch.h"
 #include "agent/source/can_port.h"
-#include "agent/source/can_watch.h"
 #include "tests/unit/can_kernel_fixture.h"
 #include "tests/unit/suite.h"
 

@@ -1,7 +1,7 @@
 /* The J1939 source on a kernel that the test plays: what it opens, asks, claims, hands over, and
  * how it fails. Real sockets: tests/system. */
+#include "agent/can/can_interface.h"
 #include "agent/j1939/j1939.h"
-#include "agent/source/can_interface.h"
 #include "base/log.h"
 #include "tests/unit/small_catalog.h"
 #include "tests/unit/suite.h"

@@ -1,6 +1,6 @@
 /* The SocketCAN source on a kernel that the test plays: what it opens, filters, reads, refuses,
  * loses and tells. Real sockets: tests/system. */
-#include "agent/source/can_interface.h"
+#include "agent/can/can_interface.h"
 #include "agent/source/can_stamp.h"
 #include "agent/source/socketcan.h"
 #include "base/log.h"

@@ -1,6 +1,6 @@
 #include "tools/cli/can_state.h"
 
-#include "agent/source/can_link.h"
+#include "agent/can/can_link.h"
 #include "tools/cli/options.h"
 #include "tools/cli/term.h"
 

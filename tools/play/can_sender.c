@@ -1,6 +1,6 @@
 #include "tools/play/can_sender.h"
 
-#include "agent/source/can_interface.h"
+#include "agent/can/can_interface.h"
 
 #include <linux/can.h>
 #include <linux/can/error.h>

@@ -1,7 +1,7 @@
 #include "tools/play/play_env.h"
 
-#include "agent/source/can_interface.h"
-#include "agent/source/can_link.h"
+#include "agent/can/can_interface.h"
+#include "agent/can/can_link.h"
 #include "base/timebase.h"
 
 #include <linux/can.h>

@@ -1,8 +1,8 @@
-/* agent/source/can_link_plan.h: what is to be done with an interface, decided from what it is and
+/* agent/can/can_link_plan.h: what is to be done with an interface, decided from what it is and
  * what it is to be. Pure. */
 #pragma once
 
-#include "agent/source/can_link.h"
+#include "agent/can/can_link.h"
 
 /* Whether nothing needs to be done. A bit rate is right when the controller has none that is nearer
  * to what was asked for; a sample point when it is less than one time quantum off (kernels round

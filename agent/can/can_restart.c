@@ -1,6 +1,6 @@
-#include "agent/source/can_restart.h"
+#include "agent/can/can_restart.h"
 
-#include "agent/source/can_link_plan.h"
+#include "agent/can/can_link_plan.h"
 
 #include <libsocketcan.h>
 #include <linux/capability.h>

@@ -1,8 +1,8 @@
-/* agent/source/can_restart.h: a controller that is bus-off, started again by the agent: when, and
+/* agent/can/can_restart.h: a controller that is bus-off, started again by the agent: when, and
  * how (libsocketcan). */
 #pragma once
 
-#include "agent/source/can_link.h"
+#include "agent/can/can_link.h"
 #include "base/timebase.h"
 
 /* When: the wait doubles each time that the controller is off again within max_ns of the last

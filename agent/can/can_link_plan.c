@@ -1,6 +1,6 @@
-#include "agent/source/can_link_plan.h"
+#include "agent/can/can_link_plan.h"
 
-#include "agent/source/can_link_msg.h"
+#include "agent/can/can_link_msg.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
-/* agent/source/can_link_msg.h: rtnetlink messages about CAN interfaces (RFC 3549,
+/* agent/can/can_link_msg.h: rtnetlink messages about CAN interfaces (RFC 3549,
  * linux/rtnetlink.h, linux/can/netlink.h), as bytes: made and read, without a socket. */
 #pragma once
 
-#include "agent/source/can_link.h"
+#include "agent/can/can_link.h"
 
 enum {
 	CAN_LINK_REQUEST_MAX = 512, /* bytes of the longest request */

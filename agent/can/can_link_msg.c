@@ -1,4 +1,4 @@
-#include "agent/source/can_link_msg.h"
+#include "agent/can/can_link_msg.h"
 
 #include <libmnl/libmnl.h>
 #include <linux/if_arp.h>

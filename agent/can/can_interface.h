@@ -1,4 +1,4 @@
-/* agent/source/can_interface.h: whether a network interface is there, is CAN, and is up. */
+/* agent/can/can_interface.h: whether a network interface is there, is CAN, and is up. */
 #pragma once
 
 #include "base/base.h"

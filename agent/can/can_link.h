@@ -1,4 +1,4 @@
-/* agent/source/can_link.h: settings and state of a CAN interface, by rtnetlink.
+/* agent/can/can_link.h: settings and state of a CAN interface, by rtnetlink.
  *
  * Every call is one request to the kernel and its answer, which is there when the request returns;
  * it takes microseconds, but for a controller behind USB or SPI that is taken up or down, and for

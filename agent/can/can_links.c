@@ -1,4 +1,4 @@
-#include "agent/source/can_links.h"
+#include "agent/can/can_links.h"
 
 #include "base/log.h"
 

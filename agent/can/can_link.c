@@ -1,7 +1,7 @@
-#include "agent/source/can_link.h"
+#include "agent/can/can_link.h"
 
-#include "agent/source/can_link_msg.h"
-#include "agent/source/can_link_plan.h"
+#include "agent/can/can_link_msg.h"
+#include "agent/can/can_link_plan.h"
 
 #include <linux/netlink.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* agent/source/can_load.h: how much of its time a bus is busy, from the kernel's counts of the
+/* agent/can/can_load.h: how much of its time a bus is busy, from the kernel's counts of the
  * interface, which see all frames whatever the filters.
  *
  * A frame takes, without stuff bits, which depend on its data and are at most a fifth more, 47 bits

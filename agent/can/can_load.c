@@ -1,4 +1,4 @@
-#include "agent/source/can_load.h"
+#include "agent/can/can_load.h"
 
 #include "base/timebase.h"
 

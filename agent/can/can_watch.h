@@ -1,4 +1,4 @@
-/* agent/source/can_watch.h: tells when CAN interfaces appear, go up or down, vanish, go bus-off or
+/* agent/can/can_watch.h: tells when CAN interfaces appear, go up or down, vanish, go bus-off or
  * come back.
  *
  * Three ways lead to the same: the kernel's messages (RTMGRP_LINK), a question each second, and
@@ -7,8 +7,8 @@
  * was. Counts links_down, bus_off and bus_restarts, and logs, once each. */
 #pragma once
 
+#include "agent/can/can_link.h"
 #include "agent/health/counters.h"
-#include "agent/source/can_link.h"
 #include "base/loop.h"
 
 struct can_watch;

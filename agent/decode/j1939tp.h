@@ -74,5 +74,5 @@ static inline bool j1939tp_is(uint32_t id)
 int j1939tp_frame(struct j1939tp *t, const struct frame *f, struct j1939tp_message *ret) must_check;
 
 const struct j1939tp_counters *j1939tp_counters(const struct j1939tp *t);
-/* All that were given up: what the agent counts as j1939_errors. */
+/* All that were given up, and what is malformed: what the agent counts as j1939_errors. */
 uint64_t j1939tp_errors(const struct j1939tp_counters *c);

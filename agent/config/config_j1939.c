@@ -99,13 +99,10 @@ static bool parse_pgn(const char *text, uint32_t *ret)
 {
 	int base = text[0] == '0' && (text[1] | 0x20) == 'x' ? 16 : 10;
 	const char *digits = base == 16 ? text + 2 : text;
-	unsigned long long v;
-	char *end;
+	size_t n = strspn(digits, base == 16 ? "0123456789abcdefABCDEF" : "0123456789");
+	unsigned long long v = strtoull(digits, NULL, base);
 
-	if (!isxdigit((unsigned char)*digits))
-		return false;
-	v = strtoull(digits, &end, base);
-	if (*end || end == digits || v > J1939_PGN_MAX)
+	if (n == 0 || digits[n] || v > J1939_PGN_MAX)
 		return false;
 	*ret = (uint32_t)v;
 	return !j1939_is_pdu1(*ret) || (v & 0xFF) == 0;

@@ -93,8 +93,17 @@ START_TEST(polls)
 {
 	const char *wrong = "a.conf:15: [poll p] ids: '%s': a PGN up to 262143 (0x3FFFF), below PF "
 			    "240 with 00 at its end";
-	static const char *const bad[] = {"262144", "0x40000", "61185", "0xEF01",
-					  "x",	    "0x",      "-1",	"65253/8"};
+	static const char *const bad[] = {"262144",
+					  "0x40000",
+					  "61185",
+					  "0xEF01",
+					  "x",
+					  "0x",
+					  "-1",
+					  "65253/8",
+					  "0x0xFEDA",
+					  "0x-1",
+					  "0xFEDA0000FEDA0000FEDA0"};
 
 	accepts(HEAD SOURCE "address = 1\n" POLL "ids = 65253, 0xFEDA, 61184, 0x3FFFF\n");
 	refuses(HEAD SOURCE POLL "ids = 65253\n",

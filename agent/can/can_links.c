@@ -168,16 +168,29 @@ static void was_restarted(struct link *k)
 	can_watch_look(k->all->watch, k->want.interface);
 }
 
-/* After a restart that failed, what has settings is set anew; what has none is tried again. */
+/* What has settings is set anew, what has none is tried again; nothing, when it went away: another
+ * of that name is another matter. */
+static void restart_failed(struct link *k)
+{
+	bool gone = k->job.result == -ENODEV;
+
+	k->again = !gone && k->want.bitrate > 0;
+	k->off = !gone && k->want.bitrate == 0;
+	if (gone)
+		k->job.past = (struct can_restart_past){.stopped = false};
+	else
+		failed(k, &k->job.err);
+}
+
 static void finished(struct link *k)
 {
 	const struct job *j = &k->job;
 
+	if (j->result < 0 && j->restart) {
+		restart_failed(k);
+		return;
+	}
 	if (j->result < 0) {
-		if (j->restart) {
-			k->again = k->want.bitrate > 0;
-			k->off = !k->again;
-		}
 		failed(k, &j->err);
 		return;
 	}

@@ -128,7 +128,7 @@ const char *asked(void)
 
 	name[0] = '\0';
 	if (n > 0)
-		snprintf(name, sizeof(name), "%s",
+		snprintf(name, sizeof(name), "%.*s", IFNAMSIZ - 1,
 			 q + sizeof(struct nlmsghdr) + sizeof(struct ifinfomsg) +
 				 sizeof(struct rtattr));
 	return name;

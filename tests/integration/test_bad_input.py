@@ -133,11 +133,14 @@ def test_agent_config_errors(stack, drive_log, edit, message):
 
 
 @pytest.mark.parametrize("program", ["towline-agent", "towline-relay"])
-def test_print_config_parses_and_explains_every_key(stack, tmp_path, drive_log, program):
+def test_print_config_parses_and_explains_every_key(stack, tmp_path, program):
     r = subprocess.run([stack.bin / program, "--print-config"], capture_output=True, text=True)
     assert r.returncode == 0
-    required = {"vehicle": "v", "device": "d", "data_dir": tmp_path / "data", "type": "replay",
-                "file": stack.build_catalog("drive", DRIVE_DBC), "path": drive_log, "signals": "*"}
+    required = {"vehicle": "v", "device": "d", "data_dir": tmp_path / "data", "type": "diag",
+                "file": stack.build_catalog("drive", DRIVE_DBC), "signals": "*",
+                "interface": "can0", "request": "0x7E0", "response": "0x7E8",
+                "source": "NAME", "service": "obd_current", "ids": "auto",
+                "bitrate": 500000, "fd": "true", "dbitrate": 2000000}
     lines, keys = r.stdout.splitlines(), 0
     for i, line in enumerate(lines):
         key = re.fullmatch(r"#?(\w+) =(.*)", line)

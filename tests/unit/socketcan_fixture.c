@@ -21,7 +21,7 @@ struct source_env can_env;
 struct source *can_source;
 static struct loop *can_loop;
 
-static int fake_find(const char *interface, struct can_interface *ret)
+int can_fake_find(const char *interface, struct can_interface *ret)
 {
 	ck_assert_str_eq(interface, "can7");
 	*ret = (struct can_interface){.index = 3};
@@ -50,11 +50,11 @@ static int fake_filter(int fd, const struct can_filters *filters)
 	return -can_fake.filter_error;
 }
 
-static void put_control(struct msghdr *m, int type, const void *data, size_t size)
+void can_put_control(struct msghdr *m, int level, int type, const void *data, size_t size)
 {
 	struct cmsghdr *h = (struct cmsghdr *)((uint8_t *)m->msg_control + m->msg_controllen);
 
-	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_level = level;
 	h->cmsg_type = type;
 	h->cmsg_len = CMSG_LEN(size);
 	memcpy(CMSG_DATA(h), data, size);
@@ -80,11 +80,12 @@ static void put_message(struct mmsghdr *to, const struct can_item *item)
 	m->msg_flags = item->truncated ? MSG_TRUNC : 0;
 	m->msg_controllen = 0;
 	if (item->stamps.hardware_ns)
-		put_control(m, SO_TIMESTAMPING, ts, sizeof(ts));
+		can_put_control(m, SOL_SOCKET, SO_TIMESTAMPING, ts, sizeof(ts));
 	else if (item->stamps.wall_ns)
-		put_control(m, SO_TIMESTAMPNS, ts, sizeof(ts[0]));
+		can_put_control(m, SOL_SOCKET, SO_TIMESTAMPNS, ts, sizeof(ts[0]));
 	if (item->has_overflow)
-		put_control(m, SO_RXQ_OVFL, &item->overflow, sizeof(item->overflow));
+		can_put_control(m, SOL_SOCKET, SO_RXQ_OVFL, &item->overflow,
+				sizeof(item->overflow));
 }
 
 static int fake_read(int fd, struct mmsghdr *msgs, unsigned n)
@@ -134,12 +135,12 @@ static int fake_traffic(const char *interface, struct can_traffic *ret)
 	return 0;
 }
 
-static const struct socketcan_kernel fake_kernel = {
+const struct socketcan_kernel can_fake_kernel = {
 	.open = fake_open,
 	.filter = fake_filter,
 	.read = fake_read,
 	.lost = fake_lost,
-	.find = fake_find,
+	.find = can_fake_find,
 	.health = {.link = fake_link, .traffic = fake_traffic},
 };
 
@@ -261,7 +262,7 @@ void can_start_with(const struct socketcan_options *more)
 
 	opt.interface = "can7";
 	opt.bus = "can0";
-	opt.kernel = &fake_kernel;
+	opt.kernel = &can_fake_kernel;
 	ck_assert_msg(socketcan_new(&can_source, &can_env, "c", &opt, &err) == 0, "%s", err.text);
 }
 

@@ -6,6 +6,9 @@
 #include "agent/source/socketcan.h"
 #include "proto/bus_status.h"
 
+struct can_interface;
+struct msghdr;
+
 enum { CAN_ITEMS_MAX = 8192, CAN_GOT_MAX = 8192, CAN_MATCHES_MAX = 600 };
 
 /* One message of the socket, or an error of it. */
@@ -48,6 +51,11 @@ struct can_got {
 };
 
 extern struct can_fake can_fake;
+extern const struct socketcan_kernel can_fake_kernel;
+int can_fake_find(const char *interface, struct can_interface *ret); /* can7 */
+/* Behind what m has of control data. */
+void can_put_control(struct msghdr *m, int level, int type, const void *data, size_t size);
+
 extern struct can_got can_got;
 extern struct timebase_fake can_clock;
 extern struct counters can_counters;

@@ -501,13 +501,10 @@ static void set_up_parts(struct diag *d, const struct source_env *env,
 static int start(struct diag *d, const struct diag_options *opt, struct error *err)
 {
 	const struct source_env *env = d->base.env;
-	int r;
+	int r = source_find_bus(&d->base, opt->bus, &d->bus, err);
 
-	d->bus = source_bus(env->cat, opt->bus);
-	if (d->bus == FRAME_BUS_NONE) {
-		error_set(err, "bus '%s' is not in the catalog", opt->bus);
-		return -EINVAL;
-	}
+	if (r < 0)
+		return r;
 	if (opt->n_polls > DIAG_POLLS_MAX) {
 		error_set(err, "more than %d [poll NAME] sections", DIAG_POLLS_MAX);
 		return -EINVAL;

@@ -470,7 +470,7 @@ static int start_health(struct j1939 *c, const struct j1939_options *opt)
 		.port = &c->port,
 		.reads = opt->can.kernel ? opt->can.kernel->health : real,
 		.bus = c->bus,
-		.period_ns = opt->can.status_period_ns ? opt->can.status_period_ns : NS_PER_S,
+		.period_ns = opt->can.status_period_ns,
 	};
 	return bus_health_start(&c->health);
 }
@@ -479,13 +479,10 @@ static int start(struct j1939 *c, const struct j1939_options *opt, struct error 
 {
 	int r = j1939_node_init(&c->node, opt->requests, opt->n_requests, err);
 
+	if (r == 0)
+		r = source_find_bus(&c->base, opt->can.bus, &c->bus, err);
 	if (r < 0)
 		return r;
-	c->bus = source_bus(c->base.env->cat, opt->can.bus);
-	if (c->bus == FRAME_BUS_NONE) {
-		error_set(err, "bus '%s' is not in the catalog", opt->can.bus);
-		return -EINVAL;
-	}
 	if (takes_raw(c, opt))
 		return start_raw(c, opt, err);
 	c->port.open = open_kernel;

@@ -286,6 +286,8 @@ int bus_health_start(struct bus_health *h)
 {
 	h->timer = (struct loop_timer){.cb = on_timer, .ctx = h};
 	h->status.state = BUS_UNKNOWN;
+	if (h->period_ns == 0)
+		h->period_ns = NS_PER_S;
 	h->has_message =
 		env_of(h)->payload && bus_status_find(env_of(h)->cat, h->bus) != CATALOG_NONE;
 	h->look_due = timebase_mono(env_of(h)->tb);

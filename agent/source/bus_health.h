@@ -27,7 +27,7 @@ struct bus_health {
 	const struct can_port *port;
 	struct bus_health_reads reads;
 	uint16_t bus;
-	int64_t period_ns;
+	int64_t period_ns; /* 0: a second */
 
 	/* Counted by the owner, a frame at a time. */
 	uint32_t frames, frames_extended, frames_bad, frames_lost;

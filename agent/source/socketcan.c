@@ -342,17 +342,14 @@ static const struct source_ops socketcan_ops = {
 
 static int start(struct socketcan *c, const struct socketcan_options *opt, struct error *err)
 {
-	int r;
+	int r = source_find_bus(&c->base, opt->bus, &c->bus, err);
 
+	if (r < 0)
+		return r;
 	prepare_read(c, FRAMES_A_READ);
 	c->kernel = opt->kernel ? opt->kernel : &real_kernel;
 	c->take_all = opt->take_all;
 	c->hardware = !opt->kernel_times;
-	c->bus = source_bus(c->base.env->cat, opt->bus);
-	if (c->bus == FRAME_BUS_NONE) {
-		error_set(err, "bus '%s' is not in the catalog", opt->bus);
-		return -EINVAL;
-	}
 	c->port = (struct can_port){
 		.source = &c->base,
 		.open = open_socket,
@@ -367,7 +364,7 @@ static int start(struct socketcan *c, const struct socketcan_options *opt, struc
 		.port = &c->port,
 		.reads = c->kernel->health,
 		.bus = c->bus,
-		.period_ns = opt->status_period_ns ? opt->status_period_ns : NS_PER_S,
+		.period_ns = opt->status_period_ns,
 	};
 	r = can_port_start(&c->port, opt->interface, err);
 	return r < 0 ? r : bus_health_start(&c->health); /* its timer is due after the port's */

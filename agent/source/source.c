@@ -54,3 +54,12 @@ uint16_t source_bus(const struct catalog *cat, const char *name)
 			return (uint16_t)i;
 	return FRAME_BUS_NONE;
 }
+
+int source_find_bus(const struct source *s, const char *name, uint16_t *ret, struct error *err)
+{
+	*ret = source_bus(s->env->cat, name);
+	if (*ret != FRAME_BUS_NONE)
+		return 0;
+	error_set(err, "bus '%s' is not in the catalog", name);
+	return -EINVAL;
+}

@@ -69,3 +69,7 @@ struct source *source_free(struct source *s);
 
 /* The catalog's number of a bus, or FRAME_BUS_NONE. */
 uint16_t source_bus(const struct catalog *cat, const char *name);
+/* For implementations whose options name a bus. Returns 0, or -EINVAL with err: the catalog has no
+ * such bus. */
+int source_find_bus(const struct source *s, const char *name, uint16_t *ret,
+		    struct error *err) must_check;

@@ -59,26 +59,28 @@ static uint32_t nearest_listed(uint32_t wanted, const uint32_t *rates, size_t n)
 	return best;
 }
 
-uint32_t can_link_nearest(const struct can_link_state *now, uint32_t wanted)
+/* Of the n rates, if the controller lists any, or of what its clock can be divided to. limits: NULL
+ * if they are unknown. */
+static uint32_t nearest(uint32_t wanted, const uint32_t *rates, size_t n, uint32_t clock_hz,
+			const struct can_bittiming_const *limits)
 {
 	if (wanted == 0)
 		return 0;
-	if (now->n_rates > 0)
-		return nearest_listed(wanted, now->rates, now->n_rates);
-	if (!now->has_bittiming_const || now->clock_hz == 0)
-		return 0;
-	return nearest_divided(wanted, now->clock_hz, &now->bittiming_const);
+	if (n > 0)
+		return nearest_listed(wanted, rates, n);
+	return limits && clock_hz > 0 ? nearest_divided(wanted, clock_hz, limits) : 0;
+}
+
+uint32_t can_link_nearest(const struct can_link_state *now, uint32_t wanted)
+{
+	return nearest(wanted, now->rates, now->n_rates, now->clock_hz,
+		       now->has_bittiming_const ? &now->bittiming_const : NULL);
 }
 
 uint32_t can_link_nearest_data(const struct can_link_state *now, uint32_t wanted)
 {
-	if (wanted == 0)
-		return 0;
-	if (now->n_data_rates > 0)
-		return nearest_listed(wanted, now->data_rates, now->n_data_rates);
-	if (!now->has_data_bittiming_const || now->clock_hz == 0)
-		return 0;
-	return nearest_divided(wanted, now->clock_hz, &now->data_bittiming_const);
+	return nearest(wanted, now->data_rates, now->n_data_rates, now->clock_hz,
+		       now->has_data_bittiming_const ? &now->data_bittiming_const : NULL);
 }
 
 /* ---- is it so? ---- */

@@ -84,7 +84,7 @@ static int take_maps(struct options *o)
 	return code;
 }
 
-static int parse_options(struct options *o, int argc, char **argv)
+static int read_options(struct options *o, int argc, char **argv)
 {
 	static const char seconds[] = "a number of seconds";
 	const struct cli_option table[] = {
@@ -117,12 +117,17 @@ static int parse_options(struct options *o, int argc, char **argv)
 		 .max = INT32_MAX},
 		{.name = "quiet", .letter = 'q', .kind = OPTION_FLAG, .to = &o->quiet},
 	};
-	int code;
 
 	o->map_list = (struct option_list){.texts = o->map_texts, .max = MAPS_MAX};
 	o->play.speed = 1;
 	o->play.to_ns = o->play.gap_max_ns = INT64_MAX;
-	code = cli_options(&cmd_can, argc, argv, table, array_len(table));
+	return cli_options(&cmd_can, argc, argv, table, array_len(table));
+}
+
+static int parse_options(struct options *o, int argc, char **argv)
+{
+	int code = read_options(o, argc, argv);
+
 	if (code != EXIT_OK)
 		return code;
 	if (optind + 1 != argc)

@@ -117,9 +117,5 @@ int main(int argc, char **argv)
 		.told = on_told,
 	};
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: gs_usb_adapter CONTROL\n");
-		return 2;
-	}
-	return usb_simulate(&s, argv[1]);
+	return usb_simulate(&s, argc, argv);
 }

@@ -103,9 +103,5 @@ int main(int argc, char **argv)
 		.told = on_told,
 	};
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: usb_8dev_adapter CONTROL\n");
-		return 2;
-	}
-	return usb_simulate(&s, argv[1]);
+	return usb_simulate(&s, argc, argv);
 }

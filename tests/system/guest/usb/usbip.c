@@ -262,15 +262,19 @@ static void on_control(int control)
 	sim->told(text);
 }
 
-int usb_simulate(const struct usb_simulation *s, const char *path)
+int usb_simulate(const struct usb_simulation *s, int argc, char **argv)
 {
 	int control;
 
+	if (argc != 2) {
+		fprintf(stderr, "usage: %s CONTROL\n", s->name);
+		return 2;
+	}
 	sim = s;
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
-	control = open(path, O_RDWR | O_CLOEXEC);
+	control = open(argv[1], O_RDWR | O_CLOEXEC);
 	if (control < 0)
-		die(path);
+		die(argv[1]);
 	attach();
 	for (;;) {
 		struct pollfd p[] = {{.fd = usb, .events = POLLIN},

@@ -23,5 +23,6 @@ struct usb_simulation {
 /* What the driver reads from an endpoint next. */
 void usb_receive(unsigned endpoint, const void *data, size_t len);
 
-/* Plugs it in; returns when it is unplugged. control: path of a FIFO. */
-int usb_simulate(const struct usb_simulation *s, const char *control);
+/* The program of the device; its argument is the path of the control FIFO. Plugs it in, ends with
+ * it. Returns main's status when it was called otherwise. */
+int usb_simulate(const struct usb_simulation *s, int argc, char **argv);

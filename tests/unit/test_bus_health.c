@@ -338,31 +338,24 @@ START_TEST(traffic_of_an_interface)
 }
 END_TEST
 
-static TCase *health_tests(void)
-{
-	TCase *t = tcase_create("health");
-
-	tcase_add_checked_fixture(t, can_setup, can_teardown);
-	tcase_add_test(t, error_frames_change_the_state_at_once);
-	tcase_add_test(t, error_frames_are_counted_by_kind);
-	tcase_add_test(t, a_storm_of_error_frames);
-	tcase_add_test(t, what_is_in_the_socket_is_read_before_it_is_lost);
-	tcase_add_test(t, an_interface_that_is_back_at_once);
-	tcase_add_test(t, state_of_the_controller);
-	tcase_add_test(t, what_the_kernel_counts_is_not_counted_twice);
-	tcase_add_test(t, the_last_status_of_an_interface);
-	tcase_add_test(t, no_controller);
-	tcase_add_test(t, bus_load);
-	tcase_add_test(t, each_period);
-	tcase_add_test(t, nothing_without_a_message_for_it);
-	tcase_add_test(t, busy_when_the_state_changes);
-	tcase_add_test(t, traffic_of_an_interface);
-	return t;
-}
-
 int main(void)
 {
-	TCase *cases[] = {health_tests()};
+	TCase *tc = tcase_create("bus_health");
 
-	return suite_run("bus_health", cases, array_len(cases));
+	tcase_add_checked_fixture(tc, can_setup, can_teardown);
+	tcase_add_test(tc, error_frames_change_the_state_at_once);
+	tcase_add_test(tc, error_frames_are_counted_by_kind);
+	tcase_add_test(tc, a_storm_of_error_frames);
+	tcase_add_test(tc, what_is_in_the_socket_is_read_before_it_is_lost);
+	tcase_add_test(tc, an_interface_that_is_back_at_once);
+	tcase_add_test(tc, state_of_the_controller);
+	tcase_add_test(tc, what_the_kernel_counts_is_not_counted_twice);
+	tcase_add_test(tc, the_last_status_of_an_interface);
+	tcase_add_test(tc, no_controller);
+	tcase_add_test(tc, bus_load);
+	tcase_add_test(tc, each_period);
+	tcase_add_test(tc, nothing_without_a_message_for_it);
+	tcase_add_test(tc, busy_when_the_state_changes);
+	tcase_add_test(tc, traffic_of_an_interface);
+	return suite_run("bus_health", &tc, 1);
 }

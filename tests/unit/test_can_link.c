@@ -193,64 +193,65 @@ static const struct can_link_settings fd_settings = {
 
 /* What `ip link set IF up type can bitrate 500000 sample-point 0.875 ...` sends, but for the order
  * of the attributes. */
+static const char set_request[] =
+	/* header: 140 bytes, RTM_NEWLINK, REQUEST|ACK, seq 9 */
+	"8c000000"
+	"1000"
+	"0500"
+	"09000000"
+	"00000000"
+	/* ifinfomsg: index 3, flags UP, change UP */
+	"00000000"
+	"03000000"
+	"01000000"
+	"01000000"
+	/* LINKINFO, kind "can", data */
+	"6c00"
+	"1280"
+	"0800"
+	"0100"
+	"63616e00"
+	"6000"
+	"0280"
+	/* BITTIMING: rate, sample point */
+	"2400"
+	"0100"
+	"20a10700"
+	"6b030000"
+	"00000000"
+	"00000000"
+	"00000000"
+	"00000000"
+	"00000000"
+	"00000000"
+	/* CTRLMODE: mask, flags */
+	"0c00"
+	"0500"
+	"3b000000"
+	"30000000"
+	/* DATA_BITTIMING */
+	"2400"
+	"0900"
+	"80841e00"
+	"ee020000"
+	"00000000"
+	"00000000"
+	"00000000"
+	"00000000"
+	"00000000"
+	"00000000"
+	/* RESTART_MS */
+	"0800"
+	"0600"
+	"64000000";
+
 START_TEST(request_to_set)
 {
-	static const char expected[] =
-		/* header: 140 bytes, RTM_NEWLINK, REQUEST|ACK, seq 9 */
-		"8c000000"
-		"1000"
-		"0500"
-		"09000000"
-		"00000000"
-		/* ifinfomsg: index 3, flags UP, change UP */
-		"00000000"
-		"03000000"
-		"01000000"
-		"01000000"
-		/* LINKINFO, kind "can", data */
-		"6c00"
-		"1280"
-		"0800"
-		"0100"
-		"63616e00"
-		"6000"
-		"0280"
-		/* BITTIMING: rate, sample point */
-		"2400"
-		"0100"
-		"20a10700"
-		"6b030000"
-		"00000000"
-		"00000000"
-		"00000000"
-		"00000000"
-		"00000000"
-		"00000000"
-		/* CTRLMODE: mask, flags */
-		"0c00"
-		"0500"
-		"3b000000"
-		"30000000"
-		/* DATA_BITTIMING */
-		"2400"
-		"0900"
-		"80841e00"
-		"ee020000"
-		"00000000"
-		"00000000"
-		"00000000"
-		"00000000"
-		"00000000"
-		"00000000"
-		/* RESTART_MS */
-		"0800"
-		"0600"
-		"64000000";
 	char text[2 * CAN_LINK_REQUEST_MAX + 1];
 	size_t n = can_link_msg_set(buf, 9, 3, &fd_settings, true);
 
 	hex_encode((const uint8_t *)buf, n, text);
-	ck_assert_str_eq(text, expected);
+	ck_assert_str_eq(text, set_request);
 	ck_assert_uint_eq(can_link_msg_set(buf, 9, 3, &fd_settings, false), n - 8);
 }
 END_TEST

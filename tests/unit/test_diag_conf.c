@@ -93,6 +93,11 @@ START_TEST(identifiers)
 		10, "[source b] response: another source of this interface has it");
 	fine(ECU "[source b]\ntype = diag\ninterface = can1\nrequest = 0x7E0\n"
 		 "response = 0x7E8\n");
+}
+END_TEST
+
+START_TEST(identifiers_of_all_ecus)
+{
 	refused(ECU "functional = 0x18DB33F1\n", 6,
 		"[source ecu] functional: 11 bits like the request, or both 29");
 	refused(ECU "functional = 0x7E8\n", 6, "[source ecu] functional: the same as the response");
@@ -108,6 +113,11 @@ START_TEST(identifiers)
 		"[source b] functional: another source of this interface asks all ECUs already");
 	fine(ECU "functional = 0x7DF\n[source b]\ntype = diag\ninterface = can1\nrequest = 0x7E0\n"
 		 "response = 0x7E8\nfunctional = 0x7DF\n");
+}
+END_TEST
+
+START_TEST(rest_of_a_source)
+{
 	refused(ECU "[can can0]\nbitrate = 500000\nlisten_only = true\n", 3,
 		"[source ecu] interface: its [can] section says listen_only");
 	fine(ECU "[can can1]\nbitrate = 500000\nlisten_only = true\n");
@@ -164,6 +174,8 @@ int main(void)
 	close(fd);
 	tcase_add_test(tc, taken);
 	tcase_add_test(tc, identifiers);
+	tcase_add_test(tc, identifiers_of_all_ecus);
+	tcase_add_test(tc, rest_of_a_source);
 	tcase_add_test(tc, polls);
 	tcase_add_test(tc, too_many_polls);
 	r = suite_run("diag_conf", &tc, 1);

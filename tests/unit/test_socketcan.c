@@ -271,31 +271,24 @@ START_TEST(options_that_are_wrong)
 }
 END_TEST
 
-static TCase *frame_tests(void)
-{
-	TCase *t = tcase_create("frames");
-
-	tcase_add_checked_fixture(t, can_setup, can_teardown);
-	tcase_add_test(t, frames);
-	tcase_add_test(t, a_dlc_above_8_has_8_bytes);
-	tcase_add_test(t, frames_that_contradict_themselves);
-	tcase_add_test(t, times_of_the_kernel_and_of_the_controller);
-	tcase_add_test(t, times_of_the_kernel_if_so_set);
-	tcase_add_test(t, lost_in_the_socket);
-	tcase_add_test(t, lost_in_the_socket_at_its_end);
-	tcase_add_test(t, no_free_batch);
-	tcase_add_test(t, filters_follow_the_rules);
-	tcase_add_test(t, filters_that_the_kernel_refuses);
-	tcase_add_test(t, filters_of_an_interface_that_is_gone);
-	tcase_add_test(t, rules_that_change_while_the_interface_is_down);
-	tcase_add_test(t, all_of_the_bus);
-	tcase_add_test(t, options_that_are_wrong);
-	return t;
-}
-
 int main(void)
 {
-	TCase *cases[] = {frame_tests()};
+	TCase *tc = tcase_create("socketcan");
 
-	return suite_run("socketcan", cases, array_len(cases));
+	tcase_add_checked_fixture(tc, can_setup, can_teardown);
+	tcase_add_test(tc, frames);
+	tcase_add_test(tc, a_dlc_above_8_has_8_bytes);
+	tcase_add_test(tc, frames_that_contradict_themselves);
+	tcase_add_test(tc, times_of_the_kernel_and_of_the_controller);
+	tcase_add_test(tc, times_of_the_kernel_if_so_set);
+	tcase_add_test(tc, lost_in_the_socket);
+	tcase_add_test(tc, lost_in_the_socket_at_its_end);
+	tcase_add_test(tc, no_free_batch);
+	tcase_add_test(tc, filters_follow_the_rules);
+	tcase_add_test(tc, filters_that_the_kernel_refuses);
+	tcase_add_test(tc, filters_of_an_interface_that_is_gone);
+	tcase_add_test(tc, rules_that_change_while_the_interface_is_down);
+	tcase_add_test(tc, all_of_the_bus);
+	tcase_add_test(tc, options_that_are_wrong);
+	return suite_run("socketcan", &tc, 1);
 }

@@ -546,10 +546,5 @@ int diag_new(struct source **ret, const struct source_env *env, const char *name
 	r = source_init(&d->base, &diag_ops, env, name);
 	if (r == 0)
 		r = start(d, opt, err);
-	if (r < 0) {
-		source_free(&d->base);
-		return r;
-	}
-	*ret = &d->base;
-	return 0;
+	return source_made(ret, &d->base, r);
 }

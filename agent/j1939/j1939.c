@@ -520,10 +520,5 @@ int j1939_new(struct source **ret, const struct source_env *env, const char *nam
 	prepare(c, opt);
 	if (r == 0)
 		r = start(c, opt, err);
-	if (r < 0) {
-		source_free(&c->base);
-		return r;
-	}
-	*ret = &c->base;
-	return 0;
+	return source_made(ret, &c->base, r);
 }

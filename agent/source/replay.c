@@ -355,10 +355,5 @@ int replay_new(struct source **ret, const struct source_env *env, const char *na
 	e = source_init(&r->base, &replay_ops, env, name);
 	if (e == 0)
 		e = r->path ? open_input(r, err) : -ENOMEM;
-	if (e < 0) {
-		source_free(&r->base);
-		return e;
-	}
-	*ret = &r->base;
-	return 0;
+	return source_made(ret, &r->base, e);
 }

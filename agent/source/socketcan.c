@@ -381,10 +381,5 @@ int socketcan_new(struct source **ret, const struct source_env *env, const char 
 	r = source_init(&c->base, &socketcan_ops, env, name);
 	if (r == 0)
 		r = start(c, opt, err);
-	if (r < 0) {
-		source_free(&c->base);
-		return r;
-	}
-	*ret = &c->base;
-	return 0;
+	return source_made(ret, &c->base, r);
 }

@@ -12,6 +12,15 @@ int source_init(struct source *s, const struct source_ops *ops, const struct sou
 	return s->name ? 0 : -ENOMEM;
 }
 
+int source_made(struct source **ret, struct source *s, int r)
+{
+	if (r < 0)
+		source_free(s);
+	else
+		*ret = s;
+	return r;
+}
+
 void source_end(struct source *s)
 {
 	if (s->ended)

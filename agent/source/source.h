@@ -60,6 +60,8 @@ struct source {
 /* For implementations. Copies name. Returns 0 or -ENOMEM. */
 int source_init(struct source *s, const struct source_ops *ops, const struct source_env *env,
 		const char *name) must_check;
+/* The end of making one, r: how that went. 0: *ret is s; else s is freed, *ret stays. Returns r. */
+int source_made(struct source **ret, struct source *s, int r) must_check;
 void source_end(struct source *s); /* calls env->ended, once */
 
 void source_resume(struct source *s);

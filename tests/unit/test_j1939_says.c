@@ -173,6 +173,16 @@ START_TEST(defends_before_it_asks)
 }
 END_TEST
 
+static void expect_claim_and_request(void)
+{
+	j1939_pass(1000);
+	ck_assert_uint_eq(j1939_fake.n_sent, 1);
+	ck_assert_uint_eq(j1939_fake.sent[0].pgn, 0xEE00);
+	j1939_pass(300);
+	ck_assert_uint_eq(j1939_fake.n_sent, 2);
+	ck_assert_uint_eq(j1939_fake.sent[1].pgn, 0xEA00);
+}
+
 /* A claim that could not be sent is sent again, and so is one that the kernel never saw on the bus;
  * nothing is asked before. */
 START_TEST(claims_again)
@@ -182,22 +192,12 @@ START_TEST(claims_again)
 	j1939_pass(5000);
 	ck_assert_uint_eq(j1939_fake.n_sent, 0);
 	j1939_fake.send_error = 0;
-	j1939_pass(1000);
-	ck_assert_uint_eq(j1939_fake.n_sent, 1);
-	ck_assert_uint_eq(j1939_fake.sent[0].pgn, 0xEE00);
-	j1939_pass(300);
-	ck_assert_uint_eq(j1939_fake.n_sent, 2);
-	ck_assert_uint_eq(j1939_fake.sent[1].pgn, 0xEA00);
+	expect_claim_and_request();
 	j1939_fake.send_error = EADDRNOTAVAIL;
 	j1939_pass(1000);
 	j1939_fake.send_error = 0;
 	j1939_fake.n_sent = 0;
-	j1939_pass(1000);
-	ck_assert_uint_eq(j1939_fake.n_sent, 1);
-	ck_assert_uint_eq(j1939_fake.sent[0].pgn, 0xEE00);
-	j1939_pass(300);
-	ck_assert_uint_eq(j1939_fake.n_sent, 2);
-	ck_assert_uint_eq(j1939_fake.sent[1].pgn, 0xEA00);
+	expect_claim_and_request();
 }
 END_TEST
 

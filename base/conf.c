@@ -169,6 +169,17 @@ int conf_line(const struct conf *c, const char *section, const char *label, cons
 	return find_value(c, section, label, key, &k)->line;
 }
 
+bool conf_is_default(const struct conf *c, const char *section, const char *label, const char *key)
+{
+	struct conf_value def cleanup(conf_value_free) = {0};
+	const struct conf_key *k;
+	const struct conf_value *v = find_value(c, section, label, key, &k);
+
+	if (v->line == 0)
+		return true;
+	return k->def && conf_value_set(&def, k, k->def, 0) == 0 && conf_value_equal(v, &def, k);
+}
+
 /* other is NULL where the whole part is new, or gone. */
 static void diff_part(const struct conf_table *table, const struct conf_part *part,
 		      const struct conf_part *other,

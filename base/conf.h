@@ -70,6 +70,9 @@ const char *conf_list(const struct conf *c, const char *section, const char *lab
 /* Line where the value was given, 0 for a default; for messages about it. */
 int conf_line(const struct conf *c, const char *section, const char *label, const char *key);
 
+/* Whether the value is the default, given or not. */
+bool conf_is_default(const struct conf *c, const char *section, const char *label, const char *key);
+
 /* Calls back for each key that differs between two configurations (label NULL for plain ones). */
 void conf_diff(const struct conf *a, const struct conf *b,
 	       void (*cb)(void *ctx, const struct conf_key *key, const char *label), void *ctx);

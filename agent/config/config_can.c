@@ -34,12 +34,12 @@ static bool given(const struct conf *c, const char *label, const char *key)
 	return conf_line(c, "can", label, key) > 0;
 }
 
-/* The first of the keys that is in the file, or NULL. */
-static const char *first_given(const struct conf *c, const char *label, const char *const *keys,
-			       size_t n)
+/* The first of the keys that asks for something, or NULL. */
+static const char *first_set(const struct conf *c, const char *label, const char *const *keys,
+			     size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (given(c, label, keys[i]))
+		if (!conf_is_default(c, "can", label, keys[i]))
 			return keys[i];
 	return NULL;
 }
@@ -73,7 +73,7 @@ static int check_points(const struct conf *c, const char *path, const char *labe
 
 static int check_data(const struct conf *c, const char *path, const char *label, struct error *err)
 {
-	const char *key = first_given(c, label, data_keys, array_len(data_keys));
+	const char *key = first_set(c, label, data_keys, array_len(data_keys));
 	int64_t rate = conf_int(c, "can", label, "dbitrate");
 
 	if (!conf_bool(c, "can", label, "fd"))
@@ -107,7 +107,7 @@ static int check_restart(const struct conf *c, const char *path, const char *lab
 static int check_settings(const struct conf *c, const char *path, const char *label,
 			  struct error *err)
 {
-	const char *key = first_given(c, label, setting_keys, array_len(setting_keys));
+	const char *key = first_set(c, label, setting_keys, array_len(setting_keys));
 	int r;
 
 	if (conf_int(c, "can", label, "bitrate") == 0)

@@ -40,6 +40,9 @@ START_TEST(fine)
 		"[can can0]\n",
 		"[can can0]\nbitrate=0\n",
 		"[can can0]\nrestart_ms=100\n",
+		/* What asks for nothing may be written out. */
+		"[can can0]\nbitrate=0\nfd=false\ndbitrate=0\nsample_point=\nlisten_only=no\n",
+		"[can can0]\nbitrate=500000\nfd=false\ndbitrate=0\ndsample_point=\ndsjw=0\n",
 		"[can can0]\nbitrate=0\nrestart_ms=100\nrestart_max_ms=100\n",
 		"[can can0]\nbitrate=500000\nrestart_ms=0\nrestart_max_ms=100\n",
 		"[can can0]\nbitrate=500000\n[can can1]\nbitrate=83333\nlisten_only=yes\n",

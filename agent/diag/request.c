@@ -7,7 +7,6 @@
 #include <string.h>
 
 struct service {
-	const char *name;
 	uint8_t byte;
 	uint8_t id_bytes;
 	uint8_t group; /* most identifiers of a request */
@@ -15,20 +14,15 @@ struct service {
 };
 
 static const struct service services[DIAG_SERVICES] = {
-	[DIAG_OBD_CURRENT] = {"obd_current", OBD_CURRENT, 1, OBD_PIDS_MAX, 0},
-	[DIAG_OBD_DTCS] = {"obd_dtcs", OBD_DTCS, 0, 1, 0},
-	[DIAG_OBD_PENDING] = {"obd_pending", OBD_PENDING, 0, 1, 0},
-	[DIAG_OBD_PERMANENT] = {"obd_permanent", OBD_PERMANENT, 0, 1, 0},
-	[DIAG_OBD_INFO] = {"obd_info", OBD_INFO, 1, 1, 0},
-	[DIAG_UDS_DID] = {"uds_did", UDS_READ_DID, 2, DIAG_GROUP_MAX, 0},
-	[DIAG_UDS_DTCS] = {"uds_dtcs", UDS_READ_DTC, 0, 1, UDS_DTC_BY_MASK},
-	[DIAG_UDS_DTC_COUNT] = {"uds_dtc_count", UDS_READ_DTC, 0, 1, UDS_DTC_COUNT},
+	[DIAG_OBD_CURRENT] = {OBD_CURRENT, 1, OBD_PIDS_MAX, 0},
+	[DIAG_OBD_DTCS] = {OBD_DTCS, 0, 1, 0},
+	[DIAG_OBD_PENDING] = {OBD_PENDING, 0, 1, 0},
+	[DIAG_OBD_PERMANENT] = {OBD_PERMANENT, 0, 1, 0},
+	[DIAG_OBD_INFO] = {OBD_INFO, 1, 1, 0},
+	[DIAG_UDS_DID] = {UDS_READ_DID, 2, DIAG_GROUP_MAX, 0},
+	[DIAG_UDS_DTCS] = {UDS_READ_DTC, 0, 1, UDS_DTC_BY_MASK},
+	[DIAG_UDS_DTC_COUNT] = {UDS_READ_DTC, 0, 1, UDS_DTC_COUNT},
 };
-
-const char *diag_service_name(enum diag_service s)
-{
-	return services[s].name;
-}
 
 uint8_t diag_service_byte(enum diag_service s)
 {

@@ -36,8 +36,6 @@ struct diag_request {
 	struct diag_id ids[DIAG_GROUP_MAX];
 };
 
-/* "uds_did", as in agent.conf. Static. */
-const char *diag_service_name(enum diag_service s);
 /* The byte of a request: 0x01 for DIAG_OBD_CURRENT. */
 uint8_t diag_service_byte(enum diag_service s);
 bool diag_service_is_obd(enum diag_service s);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { BITRATE_MIN = 1000 }; /* bit/s; CAN controllers begin at some 5000 */
 enum { POINT_MIN = 500, POINT_MAX = 990, POINT_DIGITS = 3 };
 
 /* "0.875" -> 875; "" -> 0. Returns 0 or -EINVAL. */
@@ -108,9 +109,13 @@ static int check_settings(const struct conf *c, const char *path, const char *la
 			  struct error *err)
 {
 	const char *key = first_set(c, label, setting_keys, array_len(setting_keys));
+	int64_t rate = conf_int(c, "can", label, "bitrate");
 	int r;
 
-	if (conf_int(c, "can", label, "bitrate") == 0)
+	if (rate > 0 && rate < BITRATE_MIN)
+		return config_fail(err, c, path, "can", label, "bitrate",
+				   "it is in bit/s: 500 kbit/s are 500000");
+	if (rate == 0)
 		return key ? config_fail(err, c, path, "can", label, key,
 					 "needs a bitrate: without, the interface is left as it is")
 			   : 0;

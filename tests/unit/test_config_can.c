@@ -71,26 +71,29 @@ static const struct {
 	{"restart_max_ms=5000", "f:10: [can can0] restart_max_ms: needs a restart_ms"},
 	{"restart_ms=500\nrestart_max_ms=100",
 	 "f:11: [can can0] restart_max_ms: restart_max_ms is below restart_ms"},
-	{"bitrate=1\nfd=true", "f:11: [can can0] fd: CAN FD needs a dbitrate"},
-	{"bitrate=1\nfd=true\ndbitrate=0", "f:12: [can can0] dbitrate: CAN FD needs a dbitrate"},
-	{"bitrate=1\ndbitrate=2", "f:11: [can can0] dbitrate: needs fd = true"},
-	{"bitrate=1\nfd=false\ndsample_point=0.7",
+	{"bitrate=500", "f:10: [can can0] bitrate: it is in bit/s: 500 kbit/s are 500000"},
+	{"bitrate=999\nlisten_only=yes",
+	 "f:10: [can can0] bitrate: it is in bit/s: 500 kbit/s are 500000"},
+	{"bitrate=1000\nfd=true", "f:11: [can can0] fd: CAN FD needs a dbitrate"},
+	{"bitrate=1000\nfd=true\ndbitrate=0", "f:12: [can can0] dbitrate: CAN FD needs a dbitrate"},
+	{"bitrate=1000\ndbitrate=2", "f:11: [can can0] dbitrate: needs fd = true"},
+	{"bitrate=1000\nfd=false\ndsample_point=0.7",
 	 "f:12: [can can0] dsample_point: needs fd = true"},
-	{"bitrate=2\nfd=true\ndbitrate=1",
+	{"bitrate=1001\nfd=true\ndbitrate=1000",
 	 "f:12: [can can0] dbitrate: below bitrate, which ISO 11898-1 rules out"},
-	{"bitrate=1\nsample_point=87.5%",
+	{"bitrate=1000\nsample_point=87.5%",
 	 "f:11: [can can0] sample_point: 0.500 to 0.990, with at most three digits"},
-	{"bitrate=1\nsample_point=0.49",
+	{"bitrate=1000\nsample_point=0.49",
 	 "f:11: [can can0] sample_point: 0.500 to 0.990, with at most three digits"},
-	{"bitrate=1\nsample_point=0.",
+	{"bitrate=1000\nsample_point=0.",
 	 "f:11: [can can0] sample_point: 0.500 to 0.990, with at most three digits"},
-	{"bitrate=1\nsample_point=0.8755",
+	{"bitrate=1000\nsample_point=0.8755",
 	 "f:11: [can can0] sample_point: 0.500 to 0.990, with at most three digits"},
-	{"bitrate=1\nsample_point=875",
+	{"bitrate=1000\nsample_point=875",
 	 "f:11: [can can0] sample_point: 0.500 to 0.990, with at most three digits"},
-	{"bitrate=1\nrestart_max_ms=99",
+	{"bitrate=1000\nrestart_max_ms=99",
 	 "f:11: [can can0] restart_max_ms: restart_max_ms is below restart_ms"},
-	{"bitrate=1\nrestart_ms=60000",
+	{"bitrate=1000\nrestart_ms=60000",
 	 "f:11: [can can0] restart_ms: restart_max_ms is below restart_ms"},
 };
 
@@ -112,7 +115,7 @@ START_TEST(names_and_numbers)
 	ck_assert_int_eq(check("[can a-name-too-long0]\n"), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(err.text, "at most 15 characters"));
 	for (int i = 0; i <= CAN_LINKS_MAX; i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "[can can%d]\nbitrate=1\n", i);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "[can can%d]\nbitrate=1000\n", i);
 	ck_assert_int_eq(check(text), -EINVAL);
 	ck_assert_str_eq(err.text, "f: more than 16 [can NAME] sections");
 	ck_assert_int_eq(check("[can can0]\nbitrate=1000001\n"), -EINVAL);

@@ -248,11 +248,13 @@ int config_check_buses(const struct conf *c, const char *path, const struct cata
 
 	for (size_t i = 0; (label = conf_label(c, "source", i)) != NULL; i++) {
 		const char *key = *conf_string(c, "source", label, "bus") ? "bus" : "interface";
+		struct error what;
 
-		if (conf_enum(c, "source", label, "type") != SOURCE_REPLAY &&
-		    source_bus(cat, config_bus(c, label)) == FRAME_BUS_NONE)
-			return config_fail(err, c, path, "source", label, key,
-					   "no bus of the catalog");
+		if (conf_enum(c, "source", label, "type") == SOURCE_REPLAY ||
+		    source_bus(cat, config_bus(c, label)) != FRAME_BUS_NONE)
+			continue;
+		source_tell_buses(cat, config_bus(c, label), &what);
+		return config_fail(err, c, path, "source", label, key, what.text);
 	}
 	return 0;
 }

@@ -1,5 +1,6 @@
 #include "agent/source/source.h"
 
+#include <stdio.h>
 #include <string.h>
 
 int source_init(struct source *s, const struct source_ops *ops, const struct source_env *env,
@@ -64,11 +65,22 @@ uint16_t source_bus(const struct catalog *cat, const char *name)
 	return FRAME_BUS_NONE;
 }
 
+void source_tell_buses(const struct catalog *cat, const char *missing, struct error *err)
+{
+	char names[160] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < cat->n_buses && n < sizeof(names); i++)
+		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s'%s'", i > 0 ? ", " : "",
+				      cat->buses[i]);
+	error_set(err, "no bus of the catalog is '%s', it has %s", missing, n > 0 ? names : "none");
+}
+
 int source_find_bus(const struct source *s, const char *name, uint16_t *ret, struct error *err)
 {
 	*ret = source_bus(s->env->cat, name);
 	if (*ret != FRAME_BUS_NONE)
 		return 0;
-	error_set(err, "bus '%s' is not in the catalog", name);
+	source_tell_buses(s->env->cat, name, err);
 	return -EINVAL;
 }

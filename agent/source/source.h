@@ -71,6 +71,8 @@ struct source *source_free(struct source *s);
 
 /* The catalog's number of a bus, or FRAME_BUS_NONE. */
 uint16_t source_bus(const struct catalog *cat, const char *name);
+/* Puts into err that a bus is missing, and which ones there are. */
+void source_tell_buses(const struct catalog *cat, const char *missing, struct error *err);
 /* For implementations whose options name a bus. Returns 0, or -EINVAL with err: the catalog has no
  * such bus. */
 int source_find_bus(const struct source *s, const char *name, uint16_t *ret,

@@ -191,7 +191,7 @@ START_TEST(refuses_options)
 	opt = j1939_listener;
 	opt.can.bus = "can9";
 	ck_assert_int_eq(j1939_make(opt, &err), -EINVAL);
-	ck_assert_str_eq(err.text, "bus 'can9' is not in the catalog");
+	ck_assert_str_eq(err.text, "no bus of the catalog is 'can9', it has 'can0'");
 }
 END_TEST
 

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from conftest import DRIVE_DBC
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = ("agent/towline-agent.8", "agent/towline-agent.conf.5", "relay/towline-relay.8",
          "relay/towline-relay.conf.5", "tools/cli/towline.1")
@@ -94,3 +96,25 @@ def test_configurations_of_the_packages_are_right(bin_dir, program, tmp_path):
         assert run.returncode == 2 and "/etc/towline/catalog" in run.stderr, run.stderr
     else:
         assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("written_out", [None, "can0", "truck"])
+def test_the_example_is_right(bin_dir, written_out, tmp_path):
+    """agent.conf as it is, and with all that is commented out; truck stands in place of can0."""
+    catalog = tmp_path / "catalog"
+    dbcs = [f"{bus}={path}" for bus, path in DRIVE_DBC.items()]
+    dbcs.append(f"can0={ROOT / 'agent' / 'diag' / 'obd2.dbc'}")
+    subprocess.run([bin_dir / "towline", "catalog", "build", "-q", "-o", catalog, "--bus-status",
+                    *(word for dbc in dbcs for word in ("--dbc", dbc))], check=True)
+    text = (ROOT / "agent" / "agent.conf").read_text().replace("/etc/towline/catalog", str(catalog))
+    if written_out:
+        text = re.sub(r"^#(?=\[|\w+ = )", "", text, flags=re.MULTILINE)
+        without = {"can0": ("source truck", "poll hours"), "truck": ("source can0",)}
+        for section in without[written_out]:
+            text, n = re.subn(rf"^\[{section}\]\n(\w.*\n)+", "", text, flags=re.MULTILINE)
+            assert n == 1
+    conf = tmp_path / "agent.conf"
+    conf.write_text(text)
+    run = subprocess.run([bin_dir / "towline-agent", "-c", conf, "--check-config"],
+                         capture_output=True, text=True)
+    assert run.returncode == 0 and "fine, " in run.stdout, run.stdout + run.stderr

@@ -77,7 +77,7 @@ uint32_t can_link_nearest(const struct can_link_state *now, uint32_t wanted)
 		       now->has_bittiming_const ? &now->bittiming_const : NULL);
 }
 
-uint32_t can_link_nearest_data(const struct can_link_state *now, uint32_t wanted)
+static uint32_t nearest_of_data(const struct can_link_state *now, uint32_t wanted)
 {
 	return nearest(wanted, now->data_rates, now->n_data_rates, now->clock_hz,
 		       now->has_data_bittiming_const ? &now->data_bittiming_const : NULL);
@@ -125,9 +125,8 @@ bool can_link_is_so(const struct can_link_state *now, const struct can_link_sett
 	if (!timing_is(&now->bittiming, s->bitrate, can_link_nearest(now, s->bitrate),
 		       s->sample_point, s->sjw))
 		return false;
-	return !s->fd ||
-	       timing_is(&now->data_bittiming, s->dbitrate, can_link_nearest_data(now, s->dbitrate),
-			 s->dsample_point, s->dsjw);
+	return !s->fd || timing_is(&now->data_bittiming, s->dbitrate,
+				   nearest_of_data(now, s->dbitrate), s->dsample_point, s->dsjw);
 }
 
 /* ---- what it cannot be ---- */
@@ -185,7 +184,7 @@ static int check_rates(const struct can_link_state *now, const struct can_link_s
 		       struct error *err)
 {
 	uint32_t nearest = can_link_nearest(now, s->bitrate);
-	uint32_t nearest_data = can_link_nearest_data(now, s->dbitrate);
+	uint32_t nearest_data = nearest_of_data(now, s->dbitrate);
 
 	if (!rate_in_reach(s->bitrate, nearest, now->n_rates > 0))
 		return refuse_rate(now, "bitrate", s->bitrate, nearest, err);

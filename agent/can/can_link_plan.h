@@ -30,4 +30,3 @@ void can_link_explain(const struct can_link_settings *s, const struct can_link_s
 
 /* The bit rate nearest to wanted that a controller can do, 0 where it does not say. */
 uint32_t can_link_nearest(const struct can_link_state *now, uint32_t wanted);
-uint32_t can_link_nearest_data(const struct can_link_state *now, uint32_t wanted);

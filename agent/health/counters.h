@@ -34,7 +34,8 @@
 	  "turns of polls that passed: the ECU, or the bus, was too slow, or silent")              \
 	X(j1939_messages,                                                                          \
 	  "payloads put together from J1939 transport frames, here or by the kernel")              \
-	X(j1939_errors, "J1939 transport sessions given up, announcements that are none")          \
+	X(j1939_errors,                                                                            \
+	  "J1939 transport sessions given up, and announcements that contradict themselves")       \
 	X(j1939_requests, "J1939 requests for a PGN sent")                                         \
 	X(isotp_messages, "payloads put together from ISO-TP frames")                              \
 	X(isotp_errors, "ISO-TP payloads given up")                                                \

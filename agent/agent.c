@@ -376,7 +376,7 @@ static int make_pipeline(struct agent *a, struct error *err)
 	struct collect *col;
 	int r;
 
-	r = catalog_load_file(&a->cat, conf_string(a->conf, "catalog", NULL, "file"), err);
+	r = config_catalog(&a->cat, a->conf, a->path, err);
 	if (r < 0)
 		return r;
 	r = config_collect(&col, a->conf, a->path, a->cat, err);

@@ -90,7 +90,7 @@ static int check_config(const struct conf *c, const char *path)
 	struct error err = {"out of memory"};
 	struct collect *col = NULL;
 	struct catalog *cat;
-	int r = catalog_load_file(&cat, conf_string(c, "catalog", NULL, "file"), &err);
+	int r = config_catalog(&cat, c, path, &err);
 
 	if (r < 0)
 		return fail(EXIT_USAGE, &err);

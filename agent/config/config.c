@@ -241,6 +241,16 @@ const char *config_bus(const struct conf *c, const char *label)
 	return *bus ? bus : conf_string(c, "source", label, "interface");
 }
 
+int config_catalog(struct catalog **ret, const struct conf *c, const char *path, struct error *err)
+{
+	struct error what = {"out of memory"};
+	int r = catalog_load_file(ret, conf_string(c, "catalog", NULL, "file"), &what);
+
+	if (r < 0)
+		config_fail(err, c, path, "catalog", NULL, "file", what.text);
+	return r;
+}
+
 int config_check_buses(const struct conf *c, const char *path, const struct catalog *cat,
 		       struct error *err)
 {

@@ -20,6 +20,10 @@ int config_load(struct conf **ret, const char *path, struct error *err) must_che
 int config_collect(struct collect **ret, const struct conf *c, const char *path,
 		   const struct catalog *cat, struct error *err) must_check;
 
+/* The catalog of [catalog]. Returns 0 or -errno with err, which names file, line and key. */
+int config_catalog(struct catalog **ret, const struct conf *c, const char *path,
+		   struct error *err) must_check;
+
 /* That the catalog has the bus of each source with an interface. Errors name path:line. */
 int config_check_buses(const struct conf *c, const char *path, const struct catalog *cat,
 		       struct error *err) must_check;

@@ -241,6 +241,17 @@ def test_check_config_knows_the_buses(car):
     assert "interface: no bus of the catalog is 'can9', it has 'can0', 'can1'" in r.stderr
 
 
+@pytest.mark.parametrize("options", [["--check-config"], []])
+def test_a_catalog_that_is_missing_is_named_with_its_key(car, options):
+    conf = car.agent_conf(VEHICLE, DEVICE, car.folder / "none", {"type": "replay", "path": "x"})
+    r = subprocess.run([car.bin / "towline-agent", "-c", conf, *options], capture_output=True,
+                       text=True)
+    line = conf.read_text().splitlines().index(f"file = {car.folder / 'none'}") + 1
+    assert r.returncode == (2 if options else 1)
+    said = f"{conf}:{line}: [catalog] file: {car.folder / 'none'}: No such file"
+    assert said in r.stderr, r.stderr
+
+
 def test_relay_that_comes_late_is_noticed(stack, drive_log):
     """Nobody subscribes and the broker does not say so: seconds, not the receipt timeout."""
     stack.catalog = stack.build_catalog("drive", DRIVE_DBC)

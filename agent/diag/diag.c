@@ -525,9 +525,9 @@ static int start(struct diag *d, const struct diag_options *opt, struct error *e
 	};
 	if (d->coverage.message == CATALOG_NONE)
 		log_warn("diag_no_message",
-			 "source=%s id=0x%" PRIX32
+			 "source=%s bus=%s id=0x%" PRIX32
 			 " what=no message of the catalog has the response identifier",
-			 d->base.name, opt->socket.response);
+			 d->base.name, env->cat->buses[d->bus], opt->socket.response);
 	reschedule(d);
 	if (d->schedule.n == 0)
 		say_schedule(d);

@@ -253,7 +253,7 @@ static void went_bus_off(struct link *k, const struct can_link_state *now)
 		return; /* the kernel does */
 	wait = can_restart_wait(&k->restart, loop_now(k->all->loop));
 	k->off = true;
-	log_info("bus_restart", "interface=%s in_ms=%lld", k->want.interface,
+	log_info("bus_restart_planned", "interface=%s in_ms=%lld", k->want.interface,
 		 (long long)(wait / NS_PER_MS));
 	set_timer(k, wait);
 }

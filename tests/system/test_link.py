@@ -42,7 +42,7 @@ def test_bus_off_and_recovery(car, note):
     assert adapter.heard()[-1] == "t321101"
     assert status["frames_received"] == 2002 and status["frames_dropped"] == 0
     assert status["frames_error"] == 3
-    for line in ("bus_restart interface=slcan0 in_ms=3000", "bus_restarted interface=slcan0"):
+    for line in ("bus_restart_planned interface=slcan0 in_ms=3000", "bus_restarted interface=slcan0"):
         assert line in agent.log, line
     assert car.values("bus.Burst0.Count") == [1, 9]
     states = car.values("bus.BusStatus.State")
@@ -63,7 +63,7 @@ def test_bus_that_stays_broken(car, note):
     for times in range(1, 5):
         adapter.say("sb256256")
         agent.wait("a restart", lambda s, n=times: adapter.opened() == n + 1)
-    waits = [int(ms) for ms in re.findall(r"bus_restart .*in_ms=(\d+)", agent.log)]
+    waits = [int(ms) for ms in re.findall(r"bus_restart_planned .*in_ms=(\d+)", agent.log)]
     assert waits == [200, 400, 800, 1600]
     assert agent.wait("4 restarts", lambda s: s["bus_restarts"] == 4)["bus_off"] == 4
     assert agent.stop()[0] == 0
@@ -138,7 +138,7 @@ def test_restart_in_place(car):
         agent.wait("the first look", lambda s: s["uptime_ms"] > 1500)
         car.run("echo bus-off >/run/test/usb_8dev")
         agent.wait("the restart", lambda s: s["bus_restarts"] == 1)
-        assert "bus_restart interface=usb0 in_ms" not in agent.log
+        assert "bus_restart_planned interface=usb0 in_ms" not in agent.log
         assert adapter.out.splitlines()[-2:] == ["open 500000"] * 2
         assert agent.stop()[0] == 0
 

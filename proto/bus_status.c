@@ -95,7 +95,7 @@ static void unpack_counts(struct bus_status *s, const uint8_t **p)
 int bus_status_unpack(struct bus_status *ret, const uint8_t *data, size_t len)
 {
 	struct bus_status s = {0};
-	const uint8_t *p = data + 2;
+	const uint8_t *p;
 	unsigned known;
 
 	if (len < BUS_STATUS_BYTES || data[0] >= BUS_STATES)
@@ -106,6 +106,7 @@ int bus_status_unpack(struct bus_status *ret, const uint8_t *data, size_t len)
 	s.has_errors = known & KNOWN_ERRORS;
 	s.has_bit_rate = known & KNOWN_BIT_RATE;
 	s.has_load = known & KNOWN_LOAD;
+	p = data + 2;
 	unpack_counts(&s, &p);
 	s.tx_errors = get16(&p);
 	s.rx_errors = get16(&p);

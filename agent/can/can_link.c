@@ -2,6 +2,7 @@
 
 #include "agent/can/can_link_msg.h"
 #include "agent/can/can_link_plan.h"
+#include "proto/bus_status.h"
 
 #include <linux/netlink.h>
 #include <string.h>
@@ -158,14 +159,7 @@ int can_link_apply(const struct can_link_settings *s, bool again, struct can_lin
 
 const char *can_link_state_name(int can_state)
 {
-	static const char *const names[CAN_STATE_MAX] = {
-		[CAN_STATE_ERROR_ACTIVE] = "error-active",
-		[CAN_STATE_ERROR_WARNING] = "error-warning",
-		[CAN_STATE_ERROR_PASSIVE] = "error-passive",
-		[CAN_STATE_BUS_OFF] = "bus-off",
-		[CAN_STATE_STOPPED] = "stopped",
-		[CAN_STATE_SLEEPING] = "sleeping",
-	};
-
-	return can_state >= 0 && can_state < CAN_STATE_MAX ? names[can_state] : "none";
+	return can_state >= 0 && can_state < CAN_STATE_MAX
+		       ? bus_state_name((enum bus_state)can_state)
+		       : "none";
 }

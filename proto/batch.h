@@ -1,20 +1,19 @@
 /* proto/batch.h: many samples as one small message, and back.
  *
- * On the wire (batch.proto): an Envelope {epoch, seq, encoding, body}. Epoch and seq stay outside
- * of the body so that a relay can drop what it has, and refuse what it cannot read, at once. The
- * body is a Batch: a small header, and sections of arithmetic-coded columns, grouped by CAN
- * message: one shared column of times, then a column of raw integers a signal, each told as what
- * was not expected of it (README.md). What a column does not hold for some of the group's times (a
- * signal collected on change, a multiplexed signal) is told too. Nothing is left for zlib to gain,
- * so bodies are written as they are; deflated ones are read.
+ * The body of an envelope (envelope.h) is a Batch: a small header, and sections of
+ * arithmetic-coded columns, grouped by CAN message: one shared column of times, then a column of
+ * raw integers a signal, each told as what was not expected of it (README.md). What a column does
+ * not hold for some of the group's times (a signal collected on change, a multiplexed signal) is
+ * told too. Nothing is left for zlib to gain, so bodies are written as they are; deflated ones are
+ * read.
  *
  * Times are carried in units of time_unit_ns (default 1 ms); all else is exact. A time is
  * rounded to the batch's earliest sample, and that one's to whole units since 1970: both together
  * are off by at most a unit. */
 #pragma once
 
-#include "base/bytes.h"
 #include "proto/catalog.h"
+#include "proto/envelope.h"
 
 struct sample {
 	uint32_t signal; /* number in the catalog */
@@ -63,9 +62,6 @@ int64_t batch_builder_last_ns(const struct batch_builder *b);
  * not part of it. Returns 0, -ENOMEM, -EMSGSIZE (out->max). The builder is left as it was. */
 int batch_builder_encode(struct batch_builder *b, const struct batch_header *h, struct buf *out,
 			 uint32_t *ret_encoding) must_check;
-/* Appends a whole Envelope. Small: the store does it once a row has its seq. */
-int batch_envelope_encode(uint64_t epoch, uint64_t seq, uint32_t encoding, const void *body,
-			  size_t body_len, struct buf *out) must_check;
 
 /* ---- reading: bytes come from the network, all is checked ---- */
 
@@ -76,17 +72,6 @@ enum {
 	BATCH_SECTIONS_MAX = 512,
 	BATCH_CELLS_MAX = 1 << 22, /* of all groups, rows times signals of the message */
 };
-
-struct envelope {
-	uint64_t epoch, seq;
-	uint32_t encoding;
-	const uint8_t *body; /* borrowed from the bytes given */
-	size_t body_len;
-};
-
-/* Returns 0, or -EBADMSG with err. seq is at least 1. */
-int batch_envelope_decode(struct envelope *ret, const void *bytes, size_t len,
-			  struct error *err) must_check;
 
 struct batch; /* a decoded batch */
 

@@ -4,8 +4,6 @@
 #include "proto/batch.h"
 #include "proto/columns.h"
 
-enum batch_encoding { ENCODING_PLAIN, ENCODING_DEFLATE };
-
 enum {
 	BATCH_FORMAT = 0,
 	BATCH_UNIT_DEFAULT_NS = 1000000,

@@ -20,63 +20,6 @@ struct batch {
 	int64_t unit; /* ns */
 };
 
-/* ---- envelope ---- */
-
-int batch_envelope_decode(struct envelope *ret, const void *bytes, size_t len, struct error *err)
-{
-	enum { EPOCH = 1, SEQ, ENCODING, BODY };
-	enum { VARINT, FIXED64, BYTES, FIXED32 = 5 };
-	struct cursor c = cursor_of(bytes, len);
-	struct envelope e = {0};
-
-	while (cursor_left(&c) > 0 && !c.failed) {
-		uint64_t tag = cursor_varint(&c), field = tag >> 3, v = 0;
-		const uint8_t *p = NULL;
-
-		switch (tag & 7) {
-		case VARINT:
-			v = cursor_varint(&c);
-			break;
-		case FIXED64:
-			v = cursor_fixed64(&c);
-			break;
-		case FIXED32:
-			cursor_fixed32(&c);
-			break;
-		case BYTES:
-			v = cursor_varint(&c);
-			if (v > len)
-				c.failed = true;
-			else
-				p = cursor_take(&c, (size_t)v);
-			break;
-		default:
-			c.failed = true;
-		}
-		if (tag == (EPOCH << 3 | FIXED64))
-			e.epoch = v;
-		else if (tag == (SEQ << 3 | VARINT))
-			e.seq = v;
-		else if (tag == (ENCODING << 3 | VARINT))
-			e.encoding = v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
-		else if (tag == (BODY << 3 | BYTES)) {
-			e.body = p;
-			e.body_len = (size_t)v;
-		} else if (field == 0 || (field >= EPOCH && field <= BODY))
-			c.failed = true;
-	}
-	if (c.failed) {
-		error_set(err, "envelope: %zu bytes that are not an Envelope", len);
-		return -EBADMSG;
-	}
-	if (e.seq == 0 || !e.body) {
-		error_set(err, "envelope: no %s", e.seq == 0 ? "seq" : "body");
-		return -EBADMSG;
-	}
-	*ret = e;
-	return 0;
-}
-
 /* ---- header ---- */
 
 /* The whole output in one call: its size is found by doubling. */
@@ -133,7 +76,7 @@ static int unpack_body(struct batch *b, const struct envelope *e, struct error *
 		return -EBADMSG;
 	}
 	switch (e->encoding) {
-	case ENCODING_PLAIN:
+	case ENCODING_BATCH:
 		return unpack(b, e->body, e->body_len, err);
 	case ENCODING_DEFLATE:
 		r = inflate_body(e, &inflated, err);

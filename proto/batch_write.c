@@ -445,20 +445,6 @@ int batch_builder_encode(struct batch_builder *b, const struct batch_header *h, 
 {
 	put_header(b, h, out);
 	put_sections(b, out);
-	*ret_encoding = ENCODING_PLAIN;
-	return out->failed;
-}
-
-int batch_envelope_encode(uint64_t epoch, uint64_t seq, uint32_t encoding, const void *body,
-			  size_t body_len, struct buf *out)
-{
-	enum { EPOCH = 1, SEQ, ENCODING, BODY };
-
-	put_fixed64(out, EPOCH, epoch);
-	put_varint(out, SEQ, seq);
-	put_varint(out, ENCODING, encoding);
-	buf_put_varint(out, BODY << 3 | WIRE_BYTES);
-	buf_put_varint(out, body_len);
-	buf_put(out, body, body_len);
+	*ret_encoding = ENCODING_BATCH;
 	return out->failed;
 }

@@ -68,8 +68,12 @@ static int hand_to_mqtt(struct publish *p, const struct store_row *row)
 	int r;
 
 	buf_clear(&p->envelope);
-	r = batch_envelope_encode(store_epoch(p->store), row->seq, row->encoding, row->body,
-				  row->body_len, &p->envelope);
+	r = envelope_encode(&(struct envelope){.epoch = store_epoch(p->store),
+					       .seq = row->seq,
+					       .encoding = row->encoding,
+					       .body = row->body,
+					       .body_len = row->body_len},
+			    &p->envelope);
 	if (r < 0)
 		return r;
 	return mqtt_publish(p->mqtt, &(struct mqtt_publish){

@@ -76,7 +76,7 @@ static bool parse(struct ingest *in, struct incoming *msg)
 		ingest_quarantine(in, msg->m->topic, err.text, msg->m->payload, msg->m->len);
 		return false;
 	}
-	if (batch_envelope_decode(&msg->envelope, msg->m->payload, msg->m->len, &err) < 0) {
+	if (envelope_decode(&msg->envelope, msg->m->payload, msg->m->len, &err) < 0) {
 		count_result(in, INGEST_INVALID);
 		ingest_quarantine(in, msg->m->topic, err.text, msg->m->payload, msg->m->len);
 		return false;

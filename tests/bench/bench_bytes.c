@@ -241,7 +241,7 @@ static void decode(const struct data *d, struct result *r, const struct buf *byt
 	struct batch *b = NULL;
 	size_t n = 0;
 
-	if (batch_envelope_decode(&e, bytes->data, bytes->len, &err) < 0 ||
+	if (envelope_decode(&e, bytes->data, bytes->len, &err) < 0 ||
 	    batch_read(&b, &e, &err) < 0 ||
 	    batch_columns(b, d->cat, CATALOG_NONE, count_column, &n, &err) < 0)
 		bench_die("decode: %s", err.text);
@@ -268,8 +268,12 @@ static void close_batch(const struct data *d, struct batch_builder *b, struct re
 	if (batch_builder_encode(b, &h, body, &encoding) < 0)
 		bench_die("encode: out of memory");
 	r->encode_ns += now_ns() - start;
-	if (batch_envelope_encode(0x2718281828459045, 1000 + r->batches, encoding, body->data,
-				  body->len, envelope) < 0)
+	if (envelope_encode(&(struct envelope){.epoch = 0x2718281828459045,
+					       .seq = 1000 + r->batches,
+					       .encoding = encoding,
+					       .body = body->data,
+					       .body_len = body->len},
+			    envelope) < 0)
 		bench_die("encode: out of memory");
 	r->batches++;
 	r->samples += batch_builder_count(b);

@@ -101,7 +101,12 @@ static struct message make_message(struct bench *b, struct batch_builder *builde
 			bench_die("batch_builder_add");
 	}
 	if (batch_builder_encode(builder, &h, &body, &encoding) < 0 ||
-	    batch_envelope_encode(h.epoch, seq, encoding, body.data, body.len, &out) < 0)
+	    envelope_encode(&(struct envelope){.epoch = h.epoch,
+					       .seq = seq,
+					       .encoding = encoding,
+					       .body = body.data,
+					       .body_len = body.len},
+			    &out) < 0)
 		bench_die("batch_builder_encode");
 	return (struct message){.data = out.data, .len = out.len};
 }

@@ -175,7 +175,7 @@ static void on_message(void *ctx, const struct mqtt_message *m)
 
 	f->bytes += m->len;
 	if (topic_parse_up(m->topic, &t, &err) < 0 ||
-	    batch_envelope_decode(&e, m->payload, m->len, &err) < 0)
+	    envelope_decode(&e, m->payload, m->len, &err) < 0)
 		f->bad++;
 	else
 		take(f, &t, &e, &err);

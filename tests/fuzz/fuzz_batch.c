@@ -61,7 +61,7 @@ static void read_envelope(const uint8_t *data, size_t size)
 	size_t n = 0;
 	int r;
 
-	if (batch_envelope_decode(&e, data, size, &err) < 0 || batch_read(&b, &e, &err) < 0)
+	if (envelope_decode(&e, data, size, &err) < 0 || batch_read(&b, &e, &err) < 0)
 		return;
 	r = batch_columns(b, cat, CATALOG_NONE, count, &n, &err);
 	if (r < 0 ? n != 0 : n != batch_sample_count(b))
@@ -90,7 +90,12 @@ static void read_section(uint8_t *data, size_t size)
 	wire.n_section_messages = wire.n_sections - 1;
 	body = malloc(towline__v1__batch__get_packed_size(&wire));
 	if (body &&
-	    batch_envelope_encode(1, 1, 0, body, towline__v1__batch__pack(&wire, body), &out) == 0)
+	    envelope_encode(&(struct envelope){.epoch = 1,
+					       .seq = 1,
+					       .encoding = 0,
+					       .body = body,
+					       .body_len = towline__v1__batch__pack(&wire, body)},
+			    &out) == 0)
 		read_envelope(out.data, out.len);
 	free(body);
 }
@@ -114,7 +119,12 @@ static void write_seed(const char *path)
 			abort();
 	}
 	if (batch_builder_encode(b, &h, &body, &encoding) < 0 || buf_put_u8(&out, 0) < 0 ||
-	    batch_envelope_encode(1, 1, encoding, body.data, body.len, &out) < 0)
+	    envelope_encode(&(struct envelope){.epoch = 1,
+					       .seq = 1,
+					       .encoding = encoding,
+					       .body = body.data,
+					       .body_len = body.len},
+			    &out) < 0)
 		abort();
 	batch_builder_free(b);
 	f = fopen(path, "wb");

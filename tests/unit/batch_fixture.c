@@ -149,7 +149,13 @@ void encode(struct batch_builder *b, const struct batch_header *h, struct buf *o
 	uint32_t encoding;
 
 	ck_assert_int_eq(batch_builder_encode(b, h, &body, &encoding), 0);
-	ck_assert_int_eq(batch_envelope_encode(0xe70c, 42, encoding, body.data, body.len, out), 0);
+	ck_assert_int_eq(envelope_encode(&(struct envelope){.epoch = 0xe70c,
+							    .seq = 42,
+							    .encoding = encoding,
+							    .body = body.data,
+							    .body_len = body.len},
+					 out),
+			 0);
 }
 
 struct batch *decode(const struct buf *bytes)
@@ -157,7 +163,7 @@ struct batch *decode(const struct buf *bytes)
 	struct envelope e;
 	struct error err = {0};
 	struct batch *b = NULL;
-	int r = batch_envelope_decode(&e, bytes->data, bytes->len, &err);
+	int r = envelope_decode(&e, bytes->data, bytes->len, &err);
 
 	ck_assert_msg(r == 0, "%s", err.text);
 	r = batch_read(&b, &e, &err);

@@ -29,7 +29,7 @@ static int try_decode(const void *bytes, size_t len, struct error *err)
 
 	memcpy(copy, bytes, len);
 	err->text[0] = '\0';
-	r = batch_envelope_decode(&e, copy, len, err);
+	r = envelope_decode(&e, copy, len, err);
 	if (!r)
 		r = batch_read(&b, &e, err);
 	if (!r)
@@ -110,9 +110,17 @@ static int try_wire(const Towline__V1__Batch *wire, bool deflated, struct error 
 	towline__v1__batch__pack(wire, body);
 	ck_assert_int_eq(compress(packed, &packed_len, body, len), Z_OK);
 	if (deflated)
-		r = batch_envelope_encode(1, 1, 1, packed, packed_len, &out);
+		r = envelope_encode(&(struct envelope){.epoch = 1,
+						       .seq = 1,
+						       .encoding = 1,
+						       .body = packed,
+						       .body_len = packed_len},
+				    &out);
 	else
-		r = batch_envelope_encode(1, 1, 0, body, len, &out);
+		r = envelope_encode(
+			&(struct envelope){
+				.epoch = 1, .seq = 1, .encoding = 0, .body = body, .body_len = len},
+			&out);
 	ck_assert_int_eq(r, 0);
 	r = try_decode(out.data, out.len, err);
 	free(body);
@@ -128,7 +136,7 @@ static Towline__V1__Batch *valid_wire(void)
 	Towline__V1__Batch *wire;
 
 	valid_bytes(&bytes, 200);
-	ck_assert_int_eq(batch_envelope_decode(&e, bytes.data, bytes.len, NULL), 0);
+	ck_assert_int_eq(envelope_decode(&e, bytes.data, bytes.len, NULL), 0);
 	wire = towline__v1__batch__unpack(NULL, e.body_len, e.body);
 	ck_assert_ptr_nonnull(wire);
 	ck_assert_uint_gt(wire->n_sections, 1);
@@ -350,15 +358,14 @@ START_TEST(envelopes_that_lack_something_are_refused)
 	struct envelope e;
 	struct error err;
 
-	ck_assert_int_eq(batch_envelope_decode(&e, "\x10\x01", 2, &err), -EBADMSG);
+	ck_assert_int_eq(envelope_decode(&e, "\x10\x01", 2, &err), -EBADMSG);
 	ck_assert_ptr_nonnull(strstr(err.text, "no body"));
-	ck_assert_int_eq(batch_envelope_decode(&e, "\x22\x00", 2, &err), -EBADMSG);
+	ck_assert_int_eq(envelope_decode(&e, "\x22\x00", 2, &err), -EBADMSG);
 	ck_assert_ptr_nonnull(strstr(err.text, "no seq"));
-	ck_assert_int_eq(batch_envelope_decode(&e, "\x10\x01\x22\x05xx", 6, &err), -EBADMSG);
-	ck_assert_int_eq(batch_envelope_decode(&e, "\x12\x01\x01\x22\x00", 5, &err), -EBADMSG);
+	ck_assert_int_eq(envelope_decode(&e, "\x10\x01\x22\x05xx", 6, &err), -EBADMSG);
+	ck_assert_int_eq(envelope_decode(&e, "\x12\x01\x01\x22\x00", 5, &err), -EBADMSG);
 	/* fields of a later version are passed over */
-	ck_assert_int_eq(batch_envelope_decode(&e, "\x10\x01\x22\x00\x28\x07\x32\x01x", 9, &err),
-			 0);
+	ck_assert_int_eq(envelope_decode(&e, "\x10\x01\x22\x00\x60\x07\x6a\x01x", 9, &err), 0);
 	ck_assert_uint_eq(e.seq, 1);
 	ck_assert_uint_eq(e.body_len, 0);
 	ck_assert_int_eq(try_decode("\x10\x01\x18\x02\x22\x00", 6, &err), -EBADMSG);
@@ -376,11 +383,23 @@ START_TEST(a_zip_bomb_is_refused)
 
 	ck_assert_int_eq(compress(packed, &len, zeros, SIZE), Z_OK);
 	ck_assert_uint_lt(len, 64 << 10);
-	ck_assert_int_eq(batch_envelope_encode(1, 1, 1, packed, len, &out), 0);
+	ck_assert_int_eq(envelope_encode(&(struct envelope){.epoch = 1,
+							    .seq = 1,
+							    .encoding = 1,
+							    .body = packed,
+							    .body_len = len},
+					 &out),
+			 0);
 	ck_assert_int_eq(try_decode(out.data, out.len, &err), -EBADMSG);
 	ck_assert_ptr_nonnull(strstr(err.text, "inflates to more than"));
 	buf_clear(&out);
-	ck_assert_int_eq(batch_envelope_encode(1, 1, 1, packed, len / 2, &out), 0);
+	ck_assert_int_eq(envelope_encode(&(struct envelope){.epoch = 1,
+							    .seq = 1,
+							    .encoding = 1,
+							    .body = packed,
+							    .body_len = len / 2},
+					 &out),
+			 0);
 	ck_assert_int_eq(try_decode(out.data, out.len, &err), -EBADMSG);
 	free(zeros);
 	free(packed);

@@ -157,7 +157,12 @@ static void write_batch(const struct catalog *c, struct buf *out)
 	qsort(known, n_known, sizeof(*known), by_signal_and_time);
 	h.catalog_id = c->id;
 	ck_assert_int_eq(batch_builder_encode(b, &h, &body, &encoding), 0);
-	ck_assert_int_eq(batch_envelope_encode(h.epoch, h.seq, encoding, body.data, body.len, out),
+	ck_assert_int_eq(envelope_encode(&(struct envelope){.epoch = h.epoch,
+							    .seq = h.seq,
+							    .encoding = encoding,
+							    .body = body.data,
+							    .body_len = body.len},
+					 out),
 			 0);
 	batch_builder_free(b);
 }
@@ -250,7 +255,7 @@ START_TEST(the_batch_is_read_as_it_was)
 	ck_assert_int_eq(catalog_load_file(&c, GOLDEN "catalog.bin", &err), 0);
 	write_batch(c, &bytes); /* for `known` */
 	read_golden(GOLDEN "batch.bin", &golden);
-	ck_assert_int_eq(batch_envelope_decode(&e, golden.data, golden.len, &err), 0);
+	ck_assert_int_eq(envelope_decode(&e, golden.data, golden.len, &err), 0);
 	ck_assert_uint_eq(e.epoch, HEADER.epoch);
 	ck_assert_uint_eq(e.seq, HEADER.seq);
 	ck_assert_int_eq(batch_read(&b, &e, &err), 0);

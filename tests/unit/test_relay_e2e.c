@@ -170,7 +170,13 @@ static void make_batch(struct buf *out, uint64_t epoch, uint64_t seq, uint64_t c
 		ck_assert_int_eq(batch_builder_add(b, 0, (int64_t)i * NS_PER_MS, &s, 1), 0);
 	}
 	ck_assert_int_eq(batch_builder_encode(b, &h, &body, &encoding), 0);
-	ck_assert_int_eq(batch_envelope_encode(epoch, seq, encoding, body.data, body.len, out), 0);
+	ck_assert_int_eq(envelope_encode(&(struct envelope){.epoch = epoch,
+							    .seq = seq,
+							    .encoding = encoding,
+							    .body = body.data,
+							    .body_len = body.len},
+					 out),
+			 0);
 	batch_builder_free(b);
 }
 
@@ -210,7 +216,13 @@ static void send_unknown_signal(uint64_t seq)
 	ck_assert_int_eq(batch_builder_new(&builder, larger, 1, 1000000), 0);
 	ck_assert_int_eq(batch_builder_add(builder, 1, 0, &open, 1), 0);
 	ck_assert_int_eq(batch_builder_encode(builder, &h, &body, &encoding), 0);
-	ck_assert_int_eq(batch_envelope_encode(77, seq, encoding, body.data, body.len, &b), 0);
+	ck_assert_int_eq(envelope_encode(&(struct envelope){.epoch = 77,
+							    .seq = seq,
+							    .encoding = encoding,
+							    .body = body.data,
+							    .body_len = body.len},
+					 &b),
+			 0);
 	publish("tl/1/up/0/v1/d1/bulk", b.data, b.len);
 	batch_builder_free(builder);
 	catalog_free(larger);
@@ -391,7 +403,13 @@ START_TEST(test_bad_input_harms_nothing)
 	}
 	publish("tl/1/up/0/v1/d1/nonsense", noise, 3);
 	publish("tl/1/up/0/v1/d1/bulk", NULL, 0);
-	ck_assert_int_eq(batch_envelope_encode(77, 3, 0, noise, sizeof(noise), &b), 0);
+	ck_assert_int_eq(envelope_encode(&(struct envelope){.epoch = 77,
+							    .seq = 3,
+							    .encoding = 0,
+							    .body = noise,
+							    .body_len = sizeof(noise)},
+					 &b),
+			 0);
 	publish("tl/1/up/0/v1/d1/bulk", b.data, b.len); /* the envelope is good, the body is not */
 	buf_clear(&b);
 	make_batch(&b, 5, 9, cat->id);

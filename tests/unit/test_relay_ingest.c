@@ -130,7 +130,13 @@ static void send_at(uint64_t epoch, uint64_t seq, int64_t wall_ns, uint64_t firs
 		ck_assert_int_eq(batch_builder_add(b, 0, (int64_t)i * NS_PER_MS, &s, 1), 0);
 	}
 	ck_assert_int_eq(batch_builder_encode(b, &h, &body, &encoding), 0);
-	ck_assert_int_eq(batch_envelope_encode(epoch, seq, encoding, body.data, body.len, &out), 0);
+	ck_assert_int_eq(envelope_encode(&(struct envelope){.epoch = epoch,
+							    .seq = seq,
+							    .encoding = encoding,
+							    .body = body.data,
+							    .body_len = body.len},
+					 &out),
+			 0);
 	batch_builder_free(b);
 	m.payload = out.data;
 	m.len = out.len;

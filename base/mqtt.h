@@ -74,7 +74,7 @@ struct mqtt_publish {
 	int qos;
 	bool retain;
 	bool use_alias;
-	uint32_t expiry_s; /* 0: none */
+	uint32_t expiry_s; /* Message Expiry Interval (3.3.2.3.3); 0: none; at most 2^31 - 1 */
 	uint64_t cookie;   /* comes back in published */
 };
 

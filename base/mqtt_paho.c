@@ -90,7 +90,8 @@ static int add_int(MQTTProperties *props, enum MQTTPropertyCodes id, uint32_t va
 		prop.value.integer2 = (unsigned short)value;
 		break;
 	case MQTTPROPERTY_TYPE_FOUR_BYTE_INTEGER:
-		prop.value.integer4 = value;
+		/* Paho writes what is negative as an int wrong. 2^31 - 1 s are 68 years. */
+		prop.value.integer4 = value > INT32_MAX ? INT32_MAX : value;
 		break;
 	default:
 		return -EINVAL;

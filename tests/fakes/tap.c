@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,6 +18,9 @@ struct tap {
 	int server_port, port;
 	_Atomic uint64_t up, down;
 	_Atomic bool stall, cut, stop;
+	pthread_mutex_t lock; /* of kept */
+	uint8_t kept[TAP_KEPT];
+	size_t n_kept;
 	/* Listener, eventfd, then two a connection: client, server; fd -1: free. */
 	struct pollfd fds[FIRST_PAIR + 2 * PAIRS_MAX];
 };
@@ -78,14 +82,32 @@ static void accept_pair(struct tap *t)
 	close_pair(pair);
 }
 
-static bool pass(int from, int to, _Atomic uint64_t *count)
+static void keep(struct tap *t, const uint8_t *data, size_t n)
+{
+	size_t old;
+
+	if (n > TAP_KEPT) {
+		data += n - TAP_KEPT;
+		n = TAP_KEPT;
+	}
+	pthread_mutex_lock(&t->lock);
+	old = t->n_kept < TAP_KEPT - n ? t->n_kept : TAP_KEPT - n;
+	memmove(t->kept, t->kept + t->n_kept - old, old);
+	memcpy(t->kept + old, data, n);
+	t->n_kept = old + n;
+	pthread_mutex_unlock(&t->lock);
+}
+
+static bool pass(struct tap *t, int from, int to, bool up)
 {
 	uint8_t data[65536];
 	ssize_t n = read(from, data, sizeof(data));
 
 	if (n <= 0)
 		return false;
-	*count += (uint64_t)n;
+	if (up)
+		keep(t, data, (size_t)n);
+	*(up ? &t->up : &t->down) += (uint64_t)n;
 	for (ssize_t done = 0; done < n;) {
 		ssize_t w = send(to, data + done, (size_t)(n - done), MSG_NOSIGNAL);
 
@@ -101,9 +123,9 @@ static void serve_pair(struct tap *t, struct pollfd *pair)
 	bool ok = true;
 
 	if (pair[0].fd >= 0 && pair[0].revents)
-		ok = pass(pair[0].fd, pair[1].fd, &t->up);
+		ok = pass(t, pair[0].fd, pair[1].fd, true);
 	if (ok && pair[1].fd >= 0 && pair[1].revents)
-		ok = pass(pair[1].fd, pair[0].fd, &t->down);
+		ok = pass(t, pair[1].fd, pair[0].fd, false);
 	if (!ok)
 		close_pair(pair);
 }
@@ -161,6 +183,7 @@ int tap_start(struct tap **ret, int server_port)
 		return -ENOMEM;
 	for (size_t i = 0; i < array_len(t->fds); i++)
 		t->fds[i].fd = -1;
+	pthread_mutex_init(&t->lock, NULL);
 	t->server_port = server_port;
 	t->fds[WAKE] = (struct pollfd){.fd = eventfd(0, EFD_CLOEXEC), .events = POLLIN};
 	r = listen_somewhere(t);
@@ -184,6 +207,7 @@ struct tap *tap_free(struct tap *t)
 	pthread_join(t->thread, NULL);
 	close_pairs(t);
 	close_pair(t->fds);
+	pthread_mutex_destroy(&t->lock);
 	free(t);
 	return NULL;
 }
@@ -201,6 +225,17 @@ uint64_t tap_bytes_up(struct tap *t)
 uint64_t tap_bytes_down(struct tap *t)
 {
 	return t->down;
+}
+
+size_t tap_last_up(struct tap *t, uint8_t ret[TAP_KEPT])
+{
+	size_t n;
+
+	pthread_mutex_lock(&t->lock);
+	n = t->n_kept;
+	memcpy(ret, t->kept, n);
+	pthread_mutex_unlock(&t->lock);
+	return n;
 }
 
 void tap_cut(struct tap *t)

@@ -13,5 +13,8 @@ struct tap *tap_free(struct tap *t); /* NULL is fine; always returns NULL */
 int tap_port(const struct tap *t);
 uint64_t tap_bytes_up(struct tap *t); /* client to server, all connections */
 uint64_t tap_bytes_down(struct tap *t);
+/* The last bytes that a client sent, at most TAP_KEPT of them, in order; returns how many. */
+enum { TAP_KEPT = 1024 };
+size_t tap_last_up(struct tap *t, uint8_t ret[TAP_KEPT]);
 void tap_cut(struct tap *t);		   /* closes all connections; new ones may come */
 void tap_stall(struct tap *t, bool stall); /* connections stay, nothing passes */

@@ -84,6 +84,52 @@ START_TEST(aliases_after_reconnect)
 }
 END_TEST
 
+/* The packet that the broker is sent is the one of MQTT 5.0, 3.3, byte for byte: with and without
+ * Message Expiry Interval, 3.3.2.3.3. Paho 1.3.12 would write 0xffffffff as 0x000000ff. */
+START_TEST(expiry_on_the_wire)
+{
+	static const uint32_t expiries[] = {0, 1, 86400, INT32_MAX, UINT32_MAX};
+	struct peer pub = {0};
+	struct mqtt_options opt;
+	uint8_t seen[TAP_KEPT];
+
+	start_tapped(NULL);
+	opt = peer_options(tap_uri, "writer");
+	peer_start(&pub, loop, &opt);
+	ck_assert(peer_wait(loop, pub.connects == 1, 5000));
+	for (size_t i = 0; i < array_len(expiries); i++) {
+		uint32_t e = expiries[i] > INT32_MAX ? INT32_MAX : expiries[i];
+		uint8_t want[] = {'t',
+				  0,
+				  (uint8_t)(i + 1),
+				  5,
+				  0x02,
+				  (uint8_t)(e >> 24),
+				  (uint8_t)(e >> 16),
+				  (uint8_t)(e >> 8),
+				  (uint8_t)e,
+				  'x'};
+		const uint8_t without[] = {'t', 0, (uint8_t)(i + 1), 0, 'x'};
+		const uint8_t *end = e ? want : without;
+		size_t len = e ? sizeof(want) : sizeof(without), n;
+
+		ck_assert_int_eq(
+			mqtt_publish(pub.mqtt, &(struct mqtt_publish){.topic = "t",
+								      .payload = "x",
+								      .len = 1,
+								      .qos = 1,
+								      .expiry_s = expiries[i]}),
+			0);
+		ck_assert(peer_wait(loop, pub.n_published == i + 1, 5000));
+		n = tap_last_up(tap, seen);
+		ck_assert_uint_ge(n, len);
+		ck_assert_mem_eq(seen + n - len, end, len);
+	}
+	peer_stop(&pub);
+	stop();
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("alias");
@@ -91,5 +137,6 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, aliases);
 	tcase_add_test(tc, aliases_after_reconnect);
+	tcase_add_test(tc, expiry_on_the_wire);
 	return suite_run("mqtt_alias", &tc, 1);
 }

@@ -1,8 +1,10 @@
 /* agent/store/salvage.h: a damaged outbox is set aside, and what can be read of it taken over.
  *
- * First through SQLite, row by row, passing over what is damaged; then, if anything was, page by
- * page without SQLite (the file format is at sqlite.org/fileformat2.html), where only a row's
- * checksum says that it is one. Memory is bounded, whatever the size of the file.
+ * Not through SQLite, which gives up where a page is damaged, but by its file format
+ * (sqlite.org/fileformat2.html): first along the table's tree, in order, passing over what cannot
+ * be read; then, if anything could not, every page that the tree did not reach, where a row's
+ * checksum says that it is one. Pages in committed frames of the log count. Memory is bounded,
+ * whatever the size of the file.
  *
  * In the order of a store_open (all paths are the outbox's):
  *   salvage_pending      finishes what a crash has interrupted
@@ -23,18 +25,23 @@
 
 enum { SALVAGE_PATH_MAX = 4096 };
 
+/* A damaged outbox under its new name, with its log at path-wal. */
+struct salvage_aside {
+	char path[SALVAGE_PATH_MAX];
+	uint64_t epoch; /* that `<outbox>.unsaved` had noted; 0: not known */
+};
+
 enum { SALVAGE_PENDING = 1 };
-/* Returns SALVAGE_PENDING with the name of a file that is set aside and not wholly taken over; 0:
- * there is none; -errno with err. Call it before the outbox is opened. */
-int salvage_pending(const char *path, char ret_aside[static SALVAGE_PATH_MAX],
-		    struct error *err) must_check;
-/* Renames the outbox and its log to `<path>.corrupt-<now_s>`. It must be closed. Returns 0 or
- * -errno with err. */
-int salvage_set_aside(const char *path, int64_t now_s, char ret_aside[static SALVAGE_PATH_MAX],
+/* Returns SALVAGE_PENDING with what is set aside and not wholly taken over; 0: there is none;
+ * -errno with err. To be called before the outbox is opened. */
+int salvage_pending(const char *path, struct salvage_aside *ret, struct error *err) must_check;
+/* Renames the outbox and its log to `<path>.corrupt-<now_s>`. It must be closed, and
+ * `<path>.unsaved` not yet cleared. Returns 0 or -errno with err. */
+int salvage_set_aside(const char *path, int64_t now_s, struct salvage_aside *ret,
 		      struct error *err) must_check;
-/* Forgets that there was something to take over; older files that were set aside are removed, this
- * one stays for whoever wants to look at it. */
-int salvage_finish(const char *path, const char *aside) must_check;
+/* There is nothing more to take over. Files that were set aside earlier are removed; this one stays
+ * for whoever wants to look at it. */
+int salvage_finish(const char *path, const struct salvage_aside *aside) must_check;
 
 /* A row as it was stored; borrowed for the call. */
 struct salvage_row {
@@ -78,9 +85,9 @@ struct salvage_result {
 };
 
 /* Copies the wrapped data keys of the file that was set aside into db's table `key`. */
-int salvage_keys(const char *aside, sqlite3 *db) must_check;
+int salvage_keys(const struct salvage_aside *aside, sqlite3 *db) must_check;
 /* db: the new outbox, asked for the origins that it has; seal: attached to it after salvage_keys,
  * NULL: nothing is encrypted. Calls the sink; the last rows are not committed. Returns 0, or the
  * sink's -errno, -ENOMEM. What is damaged is no error. */
-int salvage_run(const char *aside, sqlite3 *db, struct seal *seal, const struct salvage_sink *sink,
-		struct salvage_result *ret) must_check;
+int salvage_run(const struct salvage_aside *aside, sqlite3 *db, struct seal *seal,
+		const struct salvage_sink *sink, struct salvage_result *ret) must_check;

@@ -15,7 +15,7 @@ struct unsaved_count {
 
 struct unsaved_note {
 	uint64_t id;	/* never 0 */
-	uint64_t epoch; /* of the outbox that could not take them */
+	uint64_t epoch; /* of the outbox; 0: a new file */
 	struct unsaved_count by[CLASS_COUNT];
 };
 
@@ -35,7 +35,8 @@ void unsaved_close(struct unsaved *u); /* may not be open */
 
 bool unsaved_is_empty(const struct unsaved *u);
 /* Adds to the note, and has it on disk. Returns 0, -EBADF: not open, -errno: as before. */
-int unsaved_add(struct unsaved *u, uint64_t epoch, enum uplink_class class,
+int unsaved_add(struct unsaved *u, enum uplink_class class,
 		const struct unsaved_count *count) must_check;
-/* After what it says was committed as rows: an empty note with a new id. */
-int unsaved_clear(struct unsaved *u) must_check;
+/* An empty note with a new id: at each opening, after what the old one says was committed as rows.
+ * The outbox's epoch is noted beside, which salvaging needs and may not find in a damaged file. */
+int unsaved_clear(struct unsaved *u, uint64_t epoch) must_check;

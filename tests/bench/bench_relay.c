@@ -1,22 +1,23 @@
 /* Relay ingest: messages per second until durably acknowledged, next to a bare subscriber on the
  * same broker in the same run, and the time from a publish to the API.
  *
- * bench_relay [--messages N] [--devices N] [--json FILE]
+ * bench_relay [--messages N] [--devices N] [--rounds N] [--json FILE]
  * Starts mosquitto, towline-relay (next to this program) and itself as the bare subscriber: a
- * process of its own with the same MQTT client that only counts. The two are measured one after
- * the other with the same messages: two cores do not hold both. */
+ * process of its own with Paho's client, that only counts. They take turns with the same messages,
+ * each under a topic that only it subscribes to: two cores do not hold both. */
 #include "base/loop.h"
 #include "base/mqtt.h"
 #include "proto/batch.h"
 #include "proto/receipt.h"
 #include "tests/bench/common.h"
+#include "tests/bench/common_bare.h"
 #include "tests/bench/common_server.h"
+#include "tests/bench/common_versus.h"
 #include "tests/fakes/broker.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -37,11 +38,14 @@ struct bench {
 	struct loop *loop;
 	struct mqtt *mqtt;
 	struct catalog *cat;
+	struct bare_subscriber bare;
 	bool subscribed;
-	size_t n_messages, n_devices;
+	size_t n_messages, n_devices, rounds; /* messages of all rounds */
 	struct message *messages; /* message i is of device i % n_devices, seq i / n_devices + 1 */
 	uint64_t acked[DEVICES_MAX];
-	double bare_rate, relay_rate, latency_p50_ms, latency_p99_ms, api_p50_ms, api_p99_ms;
+	struct versus versus;
+	int64_t bare_cpu_ns, relay_cpu_ns; /* of the processes, all rounds */
+	double latency_p50_ms, latency_p99_ms, api_p50_ms, api_p99_ms;
 	long rss_kib, batch_bytes;
 };
 
@@ -204,7 +208,8 @@ static void connect_publisher(struct bench *b)
 		turn(b, 100);
 }
 
-static void publish(struct bench *b, size_t i)
+/* root: "tl" for the relay, "br" for the bare subscriber. */
+static void publish(struct bench *b, const char *root, size_t i)
 {
 	char topic[64];
 	struct mqtt_publish p = {.topic = topic,
@@ -213,7 +218,7 @@ static void publish(struct bench *b, size_t i)
 				 .qos = 1};
 	int r;
 
-	snprintf(topic, sizeof(topic), "tl/1/up/0/bench/d%zu/bulk", i % b->n_devices);
+	snprintf(topic, sizeof(topic), "%s/1/up/0/bench/d%zu/bulk", root, i % b->n_devices);
 	while ((r = mqtt_publish(b->mqtt, &p)) == -EAGAIN)
 		turn(b, 10);
 	if (r < 0)
@@ -222,144 +227,72 @@ static void publish(struct bench *b, size_t i)
 		turn(b, 0);
 }
 
-static bool all_acked(const struct bench *b)
+/* The messages of a round are n from first on, a multiple of the devices. */
+static bool all_acked(const struct bench *b, size_t end)
 {
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < b->n_devices; i++)
 		sum += b->acked[i];
-	return sum >= b->n_messages;
+	return sum >= end;
 }
 
-static double rate_since(const struct bench *b, int64_t t0)
+static double rate_since(size_t n, int64_t t0)
 {
-	return (double)b->n_messages / ((double)(bench_now_ns() - t0) / 1e9);
+	return (double)n / ((double)(bench_now_ns() - t0) / 1e9);
 }
 
-/* ---- the bare subscriber: a process of its own ---- */
-
-struct bare {
-	struct mqtt *mqtt;
-	size_t left;
-	bool ready;
-};
-
-static void bare_connected(void *ctx, bool session)
+/* PUBACKs that are still due belong to the round that they came from. */
+static void settle(struct bench *b)
 {
-	(void)session;
-	if (mqtt_subscribe(((struct bare *)ctx)->mqtt, "tl/1/up/#", 1) < 0)
-		_exit(1);
-}
-
-static void bare_subscribed(void *ctx, const char *filter, int reason)
-{
-	(void)filter;
-	if (reason >= 0x80 || write(STDOUT_FILENO, "r", 1) != 1)
-		_exit(1);
-	((struct bare *)ctx)->ready = true;
-}
-
-static void bare_message(void *ctx, const struct mqtt_message *m)
-{
-	struct bare *s = ctx;
-
-	(void)m;
-	if (s->left)
-		s->left--;
-}
-
-static void bare_published(void *ctx, uint64_t cookie, int reason)
-{
-	(void)ctx;
-	(void)cookie;
-	(void)reason;
-}
-
-static void bare_disconnected(void *ctx, const char *reason)
-{
-	(void)ctx;
-	fprintf(stderr, "bare subscriber: %s\n", reason);
-	_exit(1);
-}
-
-static int run_bare(const char *uri, size_t n)
-{
-	static const struct mqtt_handlers h = {bare_connected, bare_disconnected, bare_message,
-					       bare_published, bare_subscribed};
-	struct mqtt_options opt = options(uri, "bench-bare");
-	struct bare s = {.left = n};
-	struct loop *l;
-
-	if (loop_new(&l, timebase_system()) < 0 || mqtt_new(&s.mqtt, l, &opt, &h, &s) < 0)
-		return EXIT_FAILURE;
-	while (s.left) {
-		if (loop_turn(l, 100) < 0)
-			return EXIT_FAILURE;
-	}
-	if (write(STDOUT_FILENO, "d", 1) != 1)
-		return EXIT_FAILURE;
-	mqtt_free(s.mqtt);
-	loop_free(l);
-	return EXIT_SUCCESS;
-}
-
-static pid_t start_bare(const struct bench *b, int *ret_fd)
-{
-	char count[32];
-	int fds[2];
-	pid_t pid;
-
-	snprintf(count, sizeof(count), "%zu", b->n_messages);
-	if (pipe(fds) < 0)
-		bench_die("pipe");
-	pid = fork();
-	if (pid == 0) {
-		dup2(fds[1], STDOUT_FILENO);
-		execl("/proc/self/exe", "bench_relay", "--bare", broker_uri(b->servers.broker),
-		      count, (char *)NULL);
-		_exit(127);
-	}
-	close(fds[1]);
-	*ret_fd = fds[0];
-	return pid;
-}
-
-static void measure_bare(struct bench *b)
-{
-	int fd, status;
-	pid_t pid = start_bare(b, &fd);
-	int64_t t0;
-	char c;
-
-	if (read(fd, &c, 1) != 1)
-		bench_die("the bare subscriber is not there");
-	t0 = bench_now_ns();
-	for (size_t i = 0; i < b->n_messages; i++)
-		publish(b, i);
-	/* What is in flight of ours is the client's own threads' matter. */
-	if (read(fd, &c, 1) != 1)
-		bench_die("the bare subscriber did not get all");
-	b->bare_rate = rate_since(b, t0);
-	waitpid(pid, &status, 0);
-	close(fd);
-	for (int i = 0; i < 50; i++)
+	for (int i = 0; i < 20; i++)
 		turn(b, 10);
 }
 
-/* ---- the relay ---- */
-
-static void measure_relay(struct bench *b)
+static double measure_bare(struct bench *b, size_t first, size_t n)
 {
-	int64_t t0 = bench_now_ns();
+	int64_t t0 = bench_now_ns(), cpu0 = bench_process_cpu_ns(b->bare.pid);
+	double rate;
 
-	for (size_t i = 0; i < b->n_messages; i++)
-		publish(b, i);
-	while (!all_acked(b)) {
+	for (size_t i = 0; i < n; i++)
+		publish(b, "br", first + i);
+	/* What is in flight of ours is the client's own threads' matter. */
+	bare_subscriber_wait(&b->bare);
+	rate = rate_since(n, t0);
+	b->bare_cpu_ns += bench_process_cpu_ns(b->bare.pid) - cpu0;
+	settle(b);
+	return rate;
+}
+
+static double measure_relay(struct bench *b, size_t first, size_t n)
+{
+	int64_t t0 = bench_now_ns(), cpu0 = bench_process_cpu_ns(b->servers.relay);
+	double rate;
+
+	for (size_t i = 0; i < n; i++)
+		publish(b, "tl", first + i);
+	while (!all_acked(b, first + n)) {
 		turn(b, 50);
 		if (bench_now_ns() - t0 > RUN_MS * NS_PER_MS)
 			bench_die("not all batches were acknowledged");
 	}
-	b->relay_rate = rate_since(b, t0);
+	rate = rate_since(n, t0);
+	b->relay_cpu_ns += bench_process_cpu_ns(b->servers.relay) - cpu0;
+	settle(b);
+	return rate;
+}
+
+static void measure_rates(struct bench *b)
+{
+	size_t n = b->n_messages / b->rounds;
+
+	bare_subscriber_start(&b->bare, broker_uri(b->servers.broker), "br/1/up/#", n);
+	for (size_t round = 0; round < b->rounds; round++) {
+		double bare = measure_bare(b, round * n, n);
+
+		versus_add(&b->versus, bare, measure_relay(b, round * n, n));
+	}
+	bare_subscriber_stop(&b->bare);
 }
 
 static long read_rss(pid_t pid)
@@ -433,7 +366,7 @@ static void measure_latency(struct bench *b)
 	for (size_t i = 0; i < PROBES; i++) {
 		int64_t t0 = bench_now_ns();
 
-		publish(b, b->n_messages + i * b->n_devices);
+		publish(b, "tl", b->n_messages + i * b->n_devices);
 		wait_event(fd);
 		ms[i] = (double)(bench_now_ns() - t0) / 1e6;
 		turn(b, 5);
@@ -460,15 +393,22 @@ static void measure_api(struct bench *b)
 
 /* ---- the whole ---- */
 
+static double us_a_message(const struct bench *b, int64_t cpu_ns)
+{
+	return (double)cpu_ns / 1e3 / (double)b->n_messages;
+}
+
 static void print_table(const struct bench *b)
 {
-	printf("%-44s %12zu\n", "messages", b->n_messages);
+	versus_print_head();
+	versus_print(&b->versus);
+	printf("\n%-44s %12zu\n", "messages", b->n_messages);
 	printf("%-44s %12zu\n", "devices", b->n_devices);
 	printf("%-44s %12d\n", "samples a message", SIGNALS * ROWS);
 	printf("%-44s %12ld\n", "bytes a message", b->batch_bytes);
-	printf("%-44s %12.0f\n", "bare subscriber, messages/s", b->bare_rate);
-	printf("%-44s %12.0f\n", "relay to durable receipt, messages/s", b->relay_rate);
-	printf("%-44s %12.2f\n", "relay / bare", b->relay_rate / b->bare_rate);
+	printf("%-44s %12.1f\n", "bare subscriber, us of CPU a message",
+	       us_a_message(b, b->bare_cpu_ns));
+	printf("%-44s %12.1f\n", "relay, us of CPU a message", us_a_message(b, b->relay_cpu_ns));
 	printf("%-44s %12.2f\n", "publish to API event p50, ms", b->latency_p50_ms);
 	printf("%-44s %12.2f\n", "publish to API event p99, ms", b->latency_p99_ms);
 	printf("%-44s %12.2f\n", "GET state p50, ms", b->api_p50_ms);
@@ -479,11 +419,12 @@ static void print_table(const struct bench *b)
 static json_t *to_json(const struct bench *b)
 {
 	return bench_must(json_pack(
-		"{s:I, s:I, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "messages",
-		(json_int_t)b->n_messages, "devices", (json_int_t)b->n_devices,
-		"samples_per_message", SIGNALS * ROWS, "bytes_per_message",
-		(json_int_t)b->batch_bytes, "bare_messages_per_s", b->bare_rate,
-		"relay_messages_per_s", b->relay_rate, "publish_to_api_p50_ms", b->latency_p50_ms,
+		"{s:o, s:I, s:I, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "ingest",
+		versus_json(&b->versus), "messages", (json_int_t)b->n_messages, "devices",
+		(json_int_t)b->n_devices, "samples_per_message", SIGNALS * ROWS,
+		"bytes_per_message", (json_int_t)b->batch_bytes, "bare_cpu_us_per_message",
+		us_a_message(b, b->bare_cpu_ns), "relay_cpu_us_per_message",
+		us_a_message(b, b->relay_cpu_ns), "publish_to_api_p50_ms", b->latency_p50_ms,
 		"publish_to_api_p99_ms", b->latency_p99_ms, "get_state_p50_ms", b->api_p50_ms,
 		"get_state_p99_ms", b->api_p99_ms, "relay_rss_kib", (json_int_t)b->rss_kib));
 }
@@ -505,10 +446,9 @@ static void run(struct bench *b)
 	make_messages(b);
 	bench_broker_start(&b->servers, "max_queued_messages 0\nmax_inflight_messages 1000");
 	connect_publisher(b);
-	measure_bare(b);
 	bench_relay_start(&b->servers);
 	register_all(b);
-	measure_relay(b);
+	measure_rates(b);
 	b->rss_kib = read_rss(b->servers.relay);
 	measure_latency(b);
 	measure_api(b);
@@ -516,19 +456,23 @@ static void run(struct bench *b)
 
 int main(int argc, char **argv)
 {
-	double messages = 20000, devices = 16;
-	const struct bench_number numbers[] = {{"messages", &messages, DEVICES_MAX, 1000000},
-					       {"devices", &devices, 1, DEVICES_MAX}};
-	struct bench_args args = {.usage = "[--messages N] [--devices N] [--json FILE]",
+	double messages = 20000, devices = 16, rounds = 5;
+	const struct bench_number numbers[] = {{"messages", &messages, 1, 1000000},
+					       {"devices", &devices, 1, DEVICES_MAX},
+					       {"rounds", &rounds, 1, VERSUS_ROUNDS_MAX}};
+	struct bench_args args = {.usage =
+					  "[--messages N] [--devices N] [--rounds N] [--json FILE]",
 				  .numbers = numbers,
 				  .n_numbers = array_len(numbers)};
-	static struct bench b; /* atexit stops its servers */
+	static struct bench b = {.versus = {"relay: broker to durable receipt", "messages"}};
+	size_t step; /* each device has as many messages in each round */
 
-	if (argc == 4 && strcmp(argv[1], "--bare") == 0)
-		return run_bare(argv[2], strtoul(argv[3], NULL, 10));
+	bare_main(argc, argv);
 	bench_args_parse(&args, argc, argv);
 	b.n_devices = (size_t)devices;
-	b.n_messages = (size_t)messages - (size_t)messages % b.n_devices;
+	b.rounds = (size_t)rounds;
+	step = b.n_devices * b.rounds;
+	b.n_messages = ((size_t)messages / step + 1) * step;
 	run(&b);
 	print_table(&b);
 	bench_json_write(to_json(&b), args.json);

@@ -6,6 +6,7 @@
 #include "proto/catalog.h"
 
 #include <jansson.h>
+#include <sys/types.h>
 
 /* ---- the end, and memory ---- */
 
@@ -83,8 +84,9 @@ uint64_t bench_rnd(void); /* the same numbers in every run */
 
 /* ---- clocks and allocations ---- */
 
-int64_t bench_now_ns(void); /* monotonic */
-int64_t bench_cpu_ns(void); /* CPU time of this thread */
+int64_t bench_now_ns(void);		 /* monotonic */
+int64_t bench_cpu_ns(void);		 /* CPU time of this thread */
+int64_t bench_process_cpu_ns(pid_t pid); /* of all its threads; in steps of 10 ms */
 
 /* How often this thread called malloc, calloc or realloc. */
 uint64_t bench_allocations(void);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 void bench_die(const char *fmt, ...)
 {
@@ -43,6 +44,26 @@ int64_t bench_now_ns(void)
 int64_t bench_cpu_ns(void)
 {
 	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+/* utime and stime of proc_pid_stat(5), fields 14 and 15; the name in field 2 may hold spaces. */
+int64_t bench_process_cpu_ns(pid_t pid)
+{
+	unsigned long user = 0, system = 0;
+	char path[64], line[1024] = "";
+	const char *at;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (!f || !fgets(line, sizeof(line), f))
+		bench_die("%s: %s", path, strerror(errno));
+	fclose(f);
+	at = strrchr(line, ')');
+	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+			  &system) != 2)
+		bench_die("%s: %s", path, line);
+	return (int64_t)(user + system) * (NS_PER_S / sysconf(_SC_CLK_TCK));
 }
 
 /* ---- arguments ---- */

@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-enum { EPOCH = 1, SEQ, ENCODING, BODY, ORIGIN_EPOCH, ORIGIN_SEQ };
+enum { EPOCH = 1, SEQ, ENCODING, BODY, ORIGIN_EPOCH, ORIGIN_SEQ, INTRODUCES };
 enum { VARINT, FIXED64, BYTES, FIXED32 = 5 };
 
 static void put_varint(struct buf *out, unsigned field, uint64_t v)
@@ -28,6 +28,7 @@ int envelope_encode(const struct envelope *e, struct buf *out)
 	put_varint(out, ENCODING, e->encoding);
 	put_fixed64(out, ORIGIN_EPOCH, e->origin_epoch);
 	put_varint(out, ORIGIN_SEQ, e->origin_seq);
+	put_varint(out, INTRODUCES, e->introduces);
 	buf_put_varint(out, BODY << 3 | BYTES);
 	buf_put_varint(out, e->body_len);
 	buf_put(out, e->body, e->body_len);
@@ -89,8 +90,11 @@ static bool take_field(struct envelope *e, const struct field *f)
 	case ORIGIN_SEQ << 3 | VARINT:
 		e->origin_seq = f->value;
 		return true;
+	case INTRODUCES << 3 | VARINT:
+		e->introduces = f->value;
+		return true;
 	default:
-		return f->tag >> 3 > ORIGIN_SEQ;
+		return f->tag >> 3 > INTRODUCES;
 	}
 }
 

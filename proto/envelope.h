@@ -22,6 +22,7 @@ struct envelope {
 	/* Saved from a damaged outbox: what named it there. A relay that has (origin_epoch,
 	 * origin_seq) acknowledges, and does not store it again. Both 0: none. */
 	uint64_t origin_epoch, origin_seq;
+	uint64_t introduces; /* a context: its period plus 1 (proto/context.h); 0: none */
 };
 
 static inline bool envelope_has_origin(const struct envelope *e)

@@ -58,6 +58,8 @@ int receipt_encode(const struct receipt *r, struct buf *out)
 		nacks[i].retry_after_s = r->nacks[i].retry_after_s;
 		nack_ptrs[i] = &nacks[i];
 	}
+	m.context = r->context;
+	m.unknown_context = r->unknown_context;
 	pack(&m, out);
 	return out->failed;
 }
@@ -133,6 +135,8 @@ int receipt_decode(struct receipt *ret, const void *bytes, size_t len, struct er
 	r.epoch = m->epoch;
 	r.class = (enum uplink_class)m->class_;
 	r.acked_through = m->acked_through;
+	r.context = m->context;
+	r.unknown_context = m->unknown_context;
 	e = copy_ranges(&r, m, err);
 	if (!e)
 		e = copy_nacks(&r, m, err);

@@ -35,6 +35,10 @@ struct receipt {
 	size_t n_ranges;
 	struct receipt_nack nacks[RECEIPT_NACKS_MAX];
 	size_t n_nacks;
+	uint32_t context; /* the lane's latest one that is stored (proto/context.h); 0: none */
+	/* 0: none. Else short envelopes that refer to it were not stored, for the relay does not
+	 * know it: they are to be sent whole. The epoch is then 0, as the relay cannot tell it. */
+	uint32_t unknown_context;
 };
 
 int receipt_encode(const struct receipt *r, struct buf *out) must_check;

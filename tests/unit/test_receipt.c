@@ -11,6 +11,8 @@ static struct receipt full_receipt(void)
 	struct receipt r = {.epoch = UINT64_MAX,
 			    .class = CLASS_STATUS,
 			    .acked_through = 1ull << 40,
+			    .context = 0x89abcdef,
+			    .unknown_context = 1,
 			    .n_ranges = RECEIPT_RANGES_MAX,
 			    .n_nacks = RECEIPT_NACKS_MAX};
 
@@ -33,6 +35,8 @@ START_TEST(receipts_come_back)
 	ck_assert_uint_eq(back.epoch, full.epoch);
 	ck_assert_int_eq(back.class, full.class);
 	ck_assert_uint_eq(back.acked_through, full.acked_through);
+	ck_assert_uint_eq(back.context, full.context);
+	ck_assert_uint_eq(back.unknown_context, full.unknown_context);
 	ck_assert_uint_eq(back.n_ranges, RECEIPT_RANGES_MAX);
 	ck_assert_mem_eq(back.ranges, full.ranges, sizeof(full.ranges));
 	ck_assert_uint_eq(back.n_nacks, RECEIPT_NACKS_MAX);

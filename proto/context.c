@@ -100,6 +100,16 @@ static size_t header_len(const struct header *h, const uint8_t *bytes)
 	return (size_t)(h->end - bytes);
 }
 
+int64_t context_mono(const struct envelope *e)
+{
+	struct header h;
+
+	if (e->encoding != ENCODING_BATCH || e->body_len == 0 ||
+	    !parse_header(&h, e->body, e->body_len))
+		return 0;
+	return signed_of(&h, FIELD_MONO);
+}
+
 /* ---- contexts ---- */
 
 int context_encode(const struct context *c, struct buf *out)

@@ -55,6 +55,9 @@ int context_peek(const void *bytes, size_t len, uint32_t *ret_id, int64_t *ret_s
 int context_expand(const struct context *c, const void *bytes, size_t len, struct buf *body,
 		   struct envelope *ret, struct error *err) must_check;
 
+/* Mono time of a whole batch, in its units; 0: it has none. */
+int64_t context_mono(const struct envelope *e);
+
 /* For keeping a context on disk. 0, -ENOMEM, -EMSGSIZE. */
 int context_encode(const struct context *c, struct buf *out) must_check;
 /* Returns 0, or -EBADMSG. The id is made anew. */

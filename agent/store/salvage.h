@@ -10,7 +10,6 @@
  *   salvage_pending      finishes what a crash has interrupted
  *   salvage_set_aside    if the file turns out to be damaged
  *   a new file is made, and its epoch minted
- *   salvage_keys         in a transaction, before seal_attach: its rows may be encrypted
  *   salvage_run          rows and gaps by callbacks, committed now and then
  *   salvage_finish       all is committed
  * A crash anywhere in it leaves `<path>.salvage`, so that the next start begins again: rows that
@@ -41,7 +40,14 @@ int salvage_set_aside(const char *path, int64_t now_s, struct salvage_aside *ret
 		      struct error *err) must_check;
 /* There is nothing more to take over. Files that were set aside earlier are removed; this one stays
  * for whoever wants to look at it. */
-int salvage_finish(const char *path, const struct salvage_aside *aside) must_check;
+int salvage_finish(const char *path, struct salvage_aside *aside) must_check;
+
+/* A boot as the damaged outbox knew it: wall time = mono time + offset_ms. */
+struct salvage_boot {
+	uint64_t boot_id;
+	int64_t offset_ms;
+	int64_t quality; /* enum clock_quality */
+};
 
 /* A row as it was stored; borrowed for the call. */
 struct salvage_row {
@@ -49,12 +55,14 @@ struct salvage_row {
 	/* What names it for the relay: of the damaged outbox, or of an earlier one that it was
 	 * saved from already. */
 	uint64_t origin_epoch, origin_seq;
-	int64_t created_ns; /* when it was stored, as its column has it */
+	/* When it was stored: mono time of boot; boot NULL: wall time. */
+	bool stored_is_known;
+	int64_t stored_ms;
+	const struct salvage_boot *boot;
+	int64_t first_ms, span_ms; /* of its samples, as in enum row_column */
 	uint64_t samples;
-	int64_t first_ns, last_ns; /* as in struct store_item; 0 where the file has none */
-	uint64_t boot_id;	   /* as its column has it */
-	uint32_t encoding;	   /* of a batch or another notice; gaps come by the callback */
-	const void *body;	   /* plain */
+	uint32_t encoding; /* of a batch or another notice; gaps have a callback of their own */
+	const void *body;  /* plain */
 	size_t body_len;
 };
 
@@ -62,32 +70,29 @@ struct salvage_row {
  * what is committed, and `<path>.salvage` for the next start. */
 struct salvage_sink {
 	int (*row)(void *ctx, const struct salvage_row *row);
-	/* Will not come: from to gap->through of (class, origin_epoch). May come twice. */
+	/* from to gap->through of (class, origin_epoch) will not come. Rows in the range are known
+	 * to be acknowledged, or lost. May come twice. */
 	int (*gap)(void *ctx, enum uplink_class class, uint64_t origin_epoch, uint64_t from,
 		   const struct gap *gap);
-	/* The quarantine's; code as it is there. */
-	int (*quarantined)(void *ctx, const struct salvage_row *row, int64_t code,
-			   int64_t moved_ns);
 	/* A good moment to commit, and to begin the next transaction. */
 	int (*commit)(void *ctx);
 	void *ctx;
 };
 
 struct salvage_result {
-	uint64_t epoch;			/* of the damaged file; 0: not known */
-	uint64_t last_seq[CLASS_COUNT]; /* highest known */
-	uint64_t rows, samples;		/* taken over */
-	uint64_t raw_rows;		/* of these, found page by page */
-	uint64_t known_rows;		/* passed over: taken over before */
-	uint64_t unreadable;		/* rows seen whose checksum or key is not right */
-	uint64_t lost_seqs;		/* told by gaps, those that were acknowledged included */
-	bool damaged;			/* something could not be read */
+	uint64_t epoch;		/* of the damaged file; 0: not known */
+	uint64_t rows, samples; /* taken over */
+	uint64_t raw_rows;	/* of these, found page by page */
+	uint64_t known_rows;	/* passed over: taken over before */
+	uint64_t unreadable;	/* rows seen that are damaged */
+	uint64_t gaps;
+	bool damaged; /* something could not be read */
 };
 
-/* Copies the wrapped data keys of the file that was set aside into db's table `key`. */
-int salvage_keys(const struct salvage_aside *aside, sqlite3 *db) must_check;
-/* db: the new outbox, asked for the origins that it has; seal: attached to it after salvage_keys,
- * NULL: nothing is encrypted. Calls the sink; the last rows are not committed. Returns 0, or the
- * sink's -errno, -ENOMEM. What is damaged is no error. */
+/* db: the new outbox, asked for the origins that it has; seal: of the new outbox, with the keys of
+ * the damaged one; NULL: none. Calls the sink; the last rows are not committed. Returns 0; -ENOKEY
+ * with err: rows are encrypted by a key that is not there (nothing was called back: try again with
+ * that key); the sink's -errno, -ENOMEM. What is damaged is no error. */
 int salvage_run(const struct salvage_aside *aside, sqlite3 *db, struct seal *seal,
-		const struct salvage_sink *sink, struct salvage_result *ret) must_check;
+		const struct salvage_sink *sink, struct salvage_result *ret,
+		struct error *err) must_check;

@@ -121,35 +121,36 @@ void seal_drop_keys(struct seal *s)
 
 /* ---- whether rows can be read ---- */
 
-/* The first data key that has rows and a key-encryption key that is not here. */
+/* The first data key that has rows, and no copy of which was wrapped by a key that is here. */
 static int find_locked(const struct seal *s, sqlite3 *db, uint64_t *ret_kek, struct error *err)
 {
-	static const char sql[] = "SELECT kek FROM key k"
-				  " WHERE EXISTS (SELECT 1 FROM batch WHERE key = k.id)";
+	static const char sql[] =
+		"SELECT min(kek), max(kek) FROM"
+		" (SELECT id, kek FROM key UNION ALL SELECT id, kek FROM key_spare) k"
+		" WHERE EXISTS (SELECT 1 FROM batch WHERE key = k.id) GROUP BY id";
 	sqlite3_stmt *st cleanup(finalize) = NULL;
 	int r = prepare(db, sql, &st, err);
 
-	while (r == 0) {
-		uint64_t kek;
+	if (r < 0)
+		return r;
+	while ((r = db_step(st)) == DB_ROW) {
+		uint64_t a = (uint64_t)sqlite3_column_int64(st, 0);
+		uint64_t b = (uint64_t)sqlite3_column_int64(st, 1);
 
-		r = db_step(st);
-		if (r != DB_ROW)
-			return r < 0 ? fail_db(db, r, err) : 0;
-		kek = (uint64_t)sqlite3_column_int64(st, 0);
-		r = 0;
-		if (s && find_kek(s, kek))
+		if (s && (find_kek(s, a) || find_kek(s, b)))
 			continue;
-		*ret_kek = kek;
+		*ret_kek = a;
 		return -ENOKEY;
 	}
-	return r;
+	return r < 0 ? fail_db(db, r, err) : 0;
 }
 
 static int fail_locked(const struct seal *s, sqlite3 *db, uint64_t kek, struct error *err)
 {
 	int64_t rows;
 	int r = query(db,
-		      "SELECT count(*) FROM batch WHERE key IN (SELECT id FROM key WHERE kek = ?)",
+		      "SELECT count(*) FROM batch WHERE key IN (SELECT id FROM key WHERE kek = ?1"
+		      " UNION SELECT id FROM key_spare WHERE kek = ?1)",
 		      (int64_t)kek, &rows, err);
 
 	if (r < 0)

@@ -12,38 +12,58 @@ enum {
 	PROBE_MOST = 2,
 	REASON_NO_SUBSCRIBER = 0x10,
 	REASON_REFUSED = 0x80, /* and above */
+	BUCKETS = 1024,
+	NOBODY = 0xffff,
 };
 
 struct entry {
-	enum uplink_class class;
-	uint64_t seq;
+	uint64_t seq, through;
 	size_t bytes;
 	struct mono_time due;
 	uint64_t first, last; /* turns: of its first and its latest publish */
 	struct mono_time puback_at;
+	struct window_mark mark; /* of its latest publish */
+	uint16_t next;		 /* in its bucket; NOBODY: the last one */
+	uint8_t lane;
 	unsigned sent;	  /* times without an answer */
 	unsigned refused; /* times in a row */
 	unsigned fast;	  /* times that it was overtaken */
 	bool deferred;	  /* due is a backoff; else a receipt may still come */
+	bool on_wire;	  /* no PUBACK yet */
 	bool with_broker; /* PUBACK: the receipt cannot come before it */
 	bool overtaken;
 };
 
 struct flight {
 	struct flight_options opt;
+	struct window window;
 	uint64_t random;
-	uint64_t cursor[CLASS_COUNT];
-	size_t bytes;
+	uint64_t cursor[LANES];
+	uint64_t last[CLASS_COUNT]; /* of the backlog */
+	size_t bytes, wire, urgent, urgent_wire;
 	size_t n;
 	struct entry *entries; /* rows_max; in no order */
+	uint16_t buckets[BUCKETS];
+	int64_t earliest_ns; /* no entry is due before it */
 
-	uint64_t turn;	   /* publishes in this connection */
+	uint64_t turn;	   /* publishes */
 	uint64_t answered; /* latest first publish of whatever was answered */
 	int64_t lag_ns;	   /* from PUBACK to receipt, as it was lately */
 	bool heard;	   /* there was a receipt in this connection */
 	unsigned probes;   /* in a row without a receipt; above 0: silence */
 	struct mono_time probe_due;
+	size_t acked_rows, acked_bytes; /* by the receipt that is being told */
 };
+
+static void forget_all(struct flight *w)
+{
+	w->n = 0;
+	w->bytes = w->wire = w->urgent = w->urgent_wire = 0;
+	w->earliest_ns = INT64_MAX;
+	w->acked_rows = w->acked_bytes = 0;
+	for (size_t i = 0; i < BUCKETS; i++)
+		w->buckets[i] = NOBODY;
+}
 
 int flight_new(struct flight **ret, const struct flight_options *opt)
 {
@@ -51,9 +71,11 @@ int flight_new(struct flight **ret, const struct flight_options *opt)
 
 	if (!w)
 		return -ENOMEM;
-	assert(opt->rows_max >= 4 && opt->rows_max <= FLIGHT_ROWS_MAX);
+	assert(opt->rows_max <= FLIGHT_ROWS_MAX);
 	w->opt = *opt;
 	w->random = opt->seed | 1;
+	window_init(&w->window, &(struct window_options){opt->rows_max, opt->bytes_max});
+	forget_all(w);
 	w->entries = calloc(opt->rows_max, sizeof(*w->entries));
 	if (!w->entries)
 		return flight_free(w), -ENOMEM;
@@ -70,20 +92,55 @@ struct flight *flight_free(struct flight *w)
 	return NULL;
 }
 
-void flight_reset(struct flight *w)
+/* ---- lanes ---- */
+
+void flight_reset(struct flight *w, const uint64_t last[static CLASS_COUNT])
 {
-	w->n = 0;
-	w->bytes = 0;
+	forget_all(w);
+	window_reset(&w->window);
 	w->turn = w->answered = 0;
 	w->heard = false;
 	w->probes = 0;
-	for (size_t k = 0; k < CLASS_COUNT; k++)
-		w->cursor[k] = 0;
+	for (unsigned lane = 0; lane < LANES; lane++)
+		w->cursor[lane] = lane_is_fresh(lane) ? last[lane] : 0;
+	for (unsigned k = 0; k < CLASS_COUNT; k++)
+		w->last[k] = last[k];
 }
 
-uint64_t flight_cursor(const struct flight *w, enum uplink_class class)
+void flight_settle(struct flight *w, const uint64_t last[static CLASS_COUNT])
 {
-	return w->cursor[class];
+	for (unsigned k = 0; k < CLASS_COUNT; k++) {
+		w->last[k] = last[k];
+		if (w->cursor[k] < last[k])
+			w->cursor[k] = last[k];
+	}
+}
+
+struct flight_span flight_span(const struct flight *w, unsigned lane)
+{
+	return (struct flight_span){w->cursor[lane],
+				    lane_is_fresh(lane) ? UINT64_MAX : w->last[lane_class(lane)]};
+}
+
+void flight_pass(struct flight *w, unsigned lane, uint64_t seq)
+{
+	if (seq > w->cursor[lane])
+		w->cursor[lane] = seq;
+}
+
+void flight_rewind(struct flight *w, enum uplink_class class, uint64_t seq)
+{
+	uint64_t *cursor = &w->cursor[lane_of(class, false)];
+
+	if (*cursor >= seq)
+		*cursor = seq - 1;
+}
+
+/* ---- entries ---- */
+
+static enum uplink_class class_of(const struct entry *e)
+{
+	return lane_class(e->lane);
 }
 
 static bool is_urgent(enum uplink_class class)
@@ -91,33 +148,119 @@ static bool is_urgent(enum uplink_class class)
 	return class <= CLASS_LIVE;
 }
 
+static uint16_t *bucket(struct flight *w, enum uplink_class class, uint64_t seq)
+{
+	return &w->buckets[(seq * CLASS_COUNT + (uint64_t) class) % BUCKETS];
+}
+
+static struct entry *find(const struct flight *w, enum uplink_class class, uint64_t seq)
+{
+	size_t i = w->buckets[(seq * CLASS_COUNT + (uint64_t) class) % BUCKETS];
+
+	for (; i != NOBODY; i = w->entries[i].next)
+		if (w->entries[i].seq == seq && class_of(&w->entries[i]) == class)
+			return &w->entries[i];
+	return NULL;
+}
+
+/* Where the number of e is kept. */
+static uint16_t *link_to(struct flight *w, const struct entry *e)
+{
+	uint16_t *at = bucket(w, class_of(e), e->seq);
+
+	while (*at != e - w->entries)
+		at = &w->entries[*at].next;
+	return at;
+}
+
+static struct entry *add(struct flight *w, const struct flight_row *row)
+{
+	struct entry *e = &w->entries[w->n];
+	uint16_t *at = bucket(w, lane_class(row->lane), row->seq);
+
+	assert(w->n < w->opt.rows_max);
+	*e = (struct entry){.lane = (uint8_t)row->lane,
+			    .seq = row->seq,
+			    .through = row->through,
+			    .first = w->turn,
+			    .next = *at};
+	*at = (uint16_t)w->n++;
+	flight_pass(w, row->lane, row->seq);
+	return e;
+}
+
+static void set_bytes(struct flight *w, struct entry *e, size_t bytes)
+{
+	size_t *urgent = is_urgent(class_of(e)) ? &w->urgent : NULL;
+
+	w->bytes += bytes - e->bytes;
+	if (urgent)
+		*urgent += bytes - e->bytes;
+	e->bytes = bytes;
+}
+
+static void set_on_wire(struct flight *w, struct entry *e, bool on_wire)
+{
+	size_t change;
+
+	if (e->on_wire == on_wire)
+		return;
+	change = on_wire ? e->bytes : 0 - e->bytes;
+	e->on_wire = on_wire;
+	w->wire += change;
+	if (is_urgent(class_of(e)))
+		w->urgent_wire += change;
+}
+
+static void drop(struct flight *w, struct entry *e)
+{
+	struct entry *last = &w->entries[w->n - 1];
+
+	set_on_wire(w, e, false);
+	set_bytes(w, e, 0);
+	*link_to(w, e) = e->next;
+	if (e != last) {
+		*link_to(w, last) = (uint16_t)(e - w->entries);
+		*e = *last;
+	}
+	w->n--;
+}
+
+/* ---- how much ---- */
+
 static size_t smaller(size_t a, size_t b)
 {
 	return a < b ? a : b;
 }
 
-/* How many rows at once while nobody answers: they may all have to be sent again. */
+/* How many rows at once; few while nobody answers: they may all have to be sent again. */
 static size_t rows_allowed(const struct flight *w, enum uplink_class class)
 {
-	size_t max = w->opt.rows_max, quiet = max / 4;
+	size_t max = window_rows(&w->window), quiet = window_rows_first(&w->window) / 4;
 
 	if (!w->heard || w->probes > 0)
 		return is_urgent(class) ? smaller(2 * quiet, max) : quiet;
 	return is_urgent(class) ? max : max - max / 4;
 }
 
-bool flight_admits(const struct flight *w, enum uplink_class class)
+/* Urgent rows find room whatever the others have taken. */
+static bool has_room(size_t used, size_t urgent, size_t max, enum uplink_class class)
 {
-	return w->n < rows_allowed(w, class) && (w->bytes < w->opt.bytes_max || w->n == 0);
+	return used == 0 || used < max || (is_urgent(class) && urgent < max / 4);
 }
 
-static struct entry *find(const struct flight *w, enum uplink_class class, uint64_t seq)
+bool flight_admits(const struct flight *w, enum uplink_class class)
 {
-	for (size_t i = 0; i < w->n; i++)
-		if (w->entries[i].seq == seq && w->entries[i].class == class)
-			return &w->entries[i];
-	return NULL;
+	return w->n < w->opt.rows_max && w->n < rows_allowed(w, class) &&
+	       has_room(w->bytes, w->urgent, window_bytes(&w->window), class);
 }
+
+bool flight_wire_admits(const struct flight *w, enum uplink_class class, struct mono_time now)
+{
+	return has_room(w->wire, w->urgent_wire, window_wire(&w->window, now), class);
+}
+
+/* ---- times ---- */
 
 /* xorshift64: spreads vehicles, needs no secrecy. */
 static uint64_t next_random(struct flight *w)
@@ -150,6 +293,13 @@ static int64_t receipt_wait(const struct flight *w, unsigned times)
 static int64_t larger(int64_t a, int64_t b)
 {
 	return a > b ? a : b;
+}
+
+static void set_due(struct flight *w, struct entry *e, int64_t ns)
+{
+	e->due.ns = ns;
+	if (ns < w->earliest_ns)
+		w->earliest_ns = ns;
 }
 
 /* A relay that is late is not made later by repeats. Half the receipt timeout at most: what a
@@ -187,37 +337,52 @@ static bool probe_is_due(const struct flight *w, struct mono_time now)
 	return w->probe_due.ns <= now.ns;
 }
 
-static struct entry *add(struct flight *w, enum uplink_class class, uint64_t seq, size_t bytes)
+static void set_probe(struct flight *w, struct mono_time now)
 {
-	struct entry *e = &w->entries[w->n];
-
-	assert(w->n < w->opt.rows_max);
-	w->n++;
-	*e = (struct entry){.class = class, .seq = seq, .bytes = bytes, .first = w->turn};
-	w->bytes += bytes;
-	if (seq > w->cursor[class])
-		w->cursor[class] = seq;
-	return e;
+	w->probe_due.ns = now.ns + with_jitter(w, probe_wait(w));
 }
 
-void flight_sent(struct flight *w, enum uplink_class class, uint64_t seq, size_t bytes,
-		 struct mono_time now)
-{
-	struct entry *e = find(w, class, seq);
+/* ---- sending ---- */
 
-	w->turn++;
+static void note_asking(struct flight *w, const struct entry *e, struct mono_time now)
+{
 	if (!is_asking(w)) {
 		w->probes = 0;
-		w->probe_due.ns = now.ns + with_jitter(w, probe_wait(w));
+		set_probe(w, now);
 	}
-	if (!e) {
-		e = add(w, class, seq, bytes);
-	} else if (can_probe(e) && probe_is_due(w, now)) {
-		w->probes++;
-		w->probe_due.ns = now.ns + with_jitter(w, probe_wait(w));
+	if (!e || !can_probe(e) || !probe_is_due(w, now))
+		return;
+	window_silent(&w->window);
+	w->probes++;
+	set_probe(w, now);
+}
+
+/* No answer for the whole of its timeout, or others were answered: it was lost. */
+static void note_loss(struct flight *w, const struct entry *e, struct mono_time now)
+{
+	if (e->overtaken || (can_probe(e) && e->due.ns <= now.ns))
+		window_lost(&w->window, e->last, w->turn);
+}
+
+void flight_sent(struct flight *w, const struct flight_row *row, struct mono_time now)
+{
+	struct entry *e = find(w, lane_class(row->lane), row->seq);
+
+	w->turn++;
+	note_asking(w, e, now);
+	if (e) {
+		note_loss(w, e, now);
+		e->through = row->through;
+	} else {
+		e = add(w, row);
 	}
+	set_on_wire(w, e, false);
+	set_bytes(w, e, row->bytes);
+	e->mark = window_sent(&w->window, w->wire, row->bytes, now);
+	set_on_wire(w, e, true);
 	e->last = w->turn;
-	e->due.ns = now.ns + with_jitter(w, receipt_wait(w, e->sent));
+	/* From its PUBACK on; this is for a broker that owes it. */
+	set_due(w, e, now.ns + larger(RECEIPT_WAIT_MAX_MS * NS_PER_MS, receipt_wait(w, e->sent)));
 	e->sent++;
 	e->deferred = e->overtaken = e->with_broker = false;
 }
@@ -230,30 +395,42 @@ static bool keeps_own_time(const struct flight *w, const struct entry *e)
 
 static bool comes_before(const struct entry *a, const struct entry *b)
 {
-	return !b || a->class < b->class || (a->class == b->class && a->seq < b->seq);
+	return !b || class_of(a) < class_of(b) || (class_of(a) == class_of(b) && a->seq < b->seq);
 }
 
-bool flight_due(const struct flight *w, struct mono_time now, struct flight_id *ret)
+static unsigned add_due(unsigned lanes, const struct entry *e, uint64_t seqs[static LANES])
 {
-	const struct entry *first = NULL, *probe = NULL;
+	unsigned bit = 1u << e->lane;
 
+	if (!(lanes & bit) || e->seq < seqs[e->lane])
+		seqs[e->lane] = e->seq;
+	return lanes | bit;
+}
+
+unsigned flight_due(struct flight *w, struct mono_time now, uint64_t ret_seqs[static LANES])
+{
+	const struct entry *probe = NULL;
+	int64_t earliest = INT64_MAX;
+	unsigned lanes = 0;
+
+	if (w->earliest_ns > now.ns && !probe_is_due(w, now))
+		return 0;
 	for (size_t i = 0; i < w->n; i++) {
 		const struct entry *e = &w->entries[i];
 
-		if (keeps_own_time(w, e) && e->due.ns <= now.ns && comes_before(e, first))
-			first = e;
+		if (keeps_own_time(w, e) && e->due.ns <= now.ns)
+			lanes = add_due(lanes, e, ret_seqs);
 		if (can_probe(e) && comes_before(e, probe))
 			probe = e;
+		earliest = e->due.ns < earliest ? e->due.ns : earliest;
 	}
-	if (!first && probe_is_due(w, now))
-		first = probe;
-	if (!first)
-		return false;
-	*ret = (struct flight_id){first->class, first->seq};
-	return true;
+	w->earliest_ns = earliest;
+	if (lanes == 0 && probe && probe_is_due(w, now))
+		lanes = add_due(lanes, probe, ret_seqs);
+	return lanes;
 }
 
-bool flight_next_due(const struct flight *w, struct mono_time *ret)
+bool flight_next_due(struct flight *w, struct mono_time *ret)
 {
 	struct mono_time next = {INT64_MAX};
 
@@ -271,22 +448,26 @@ bool flight_next_due(const struct flight *w, struct mono_time *ret)
 	return true;
 }
 
+/* ---- answers ---- */
+
 static void defer(struct flight *w, struct entry *e, int64_t at_least_ns, struct mono_time now)
 {
 	int64_t ns = doubled(at_least_ns, e->refused), max = BACKOFF_MAX_MS * NS_PER_MS;
 
 	if (ns > max)
 		ns = max > at_least_ns ? max : at_least_ns;
-	e->due.ns = now.ns + with_jitter(w, ns);
+	set_due(w, e, now.ns + with_jitter(w, ns));
+	window_lost(&w->window, e->last, w->turn);
 	e->refused++;
 	e->deferred = true;
 	e->sent = e->fast = 0; /* somebody is there */
 }
 
-static void note_puback(struct entry *e, struct mono_time now)
+static void note_puback(struct flight *w, struct entry *e, struct mono_time now)
 {
 	e->with_broker = true;
 	e->puback_at = now;
+	set_due(w, e, now.ns + with_jitter(w, receipt_wait(w, e->sent - 1)));
 }
 
 /* Rises at once, falls slowly. At most what still lets a silence be noticed. */
@@ -315,10 +496,13 @@ void flight_puback(struct flight *w, enum uplink_class class, uint64_t seq, int 
 
 	if (!e)
 		return;
+	if (e->on_wire)
+		window_delivered(&w->window, &e->mark, e->bytes, now);
+	set_on_wire(w, e, false);
 	if (reason == REASON_NO_SUBSCRIBER || reason >= REASON_REFUSED)
 		defer(w, e, BACKOFF_FIRST_MS * NS_PER_MS, now);
-	else
-		note_puback(e, now);
+	else if (is_waiting(e))
+		note_puback(w, e, now);
 }
 
 void flight_nack(struct flight *w, enum uplink_class class, uint64_t seq, uint32_t retry_after_s,
@@ -335,6 +519,18 @@ void flight_nack(struct flight *w, enum uplink_class class, uint64_t seq, uint32
 	defer(w, e, ns, now);
 }
 
+void flight_replaced(struct flight *w, enum uplink_class class, uint64_t seq, struct mono_time now)
+{
+	struct entry *e = find(w, class, seq);
+
+	if (!e)
+		return;
+	note_answer(w, e, now);
+	e->sent = e->refused = e->fast = 0;
+	e->deferred = true;
+	set_due(w, e, now.ns);
+}
+
 /* answered: when; NULL: they were not. */
 static size_t remove_range(struct flight *w, enum uplink_class class, uint64_t from, uint64_t to,
 			   const struct mono_time *answered)
@@ -344,14 +540,17 @@ static size_t remove_range(struct flight *w, enum uplink_class class, uint64_t f
 	while (i < w->n) {
 		struct entry *e = &w->entries[i];
 
-		if (e->class != class || e->seq < from || e->seq > to) {
+		if (class_of(e) != class || e->seq < from || e->seq > to ||
+		    (answered && e->through > to)) {
 			i++;
 			continue;
 		}
-		if (answered)
+		if (answered) {
 			note_answer(w, e, *answered);
-		w->bytes -= e->bytes;
-		*e = w->entries[--w->n];
+			w->acked_rows++;
+			w->acked_bytes += e->bytes;
+		}
+		drop(w, e);
 		removed++;
 	}
 	return removed;
@@ -378,23 +577,36 @@ static void overtake(struct flight *w, struct entry *e, struct mono_time now)
 	e->overtaken = true;
 	e->fast++;
 	if (due < e->due.ns)
-		e->due.ns = due;
+		set_due(w, e, due);
 }
 
-void flight_heard(struct flight *w, struct mono_time now)
+static void grow(struct flight *w)
+{
+	window_acked(&w->window, w->acked_rows, w->acked_bytes, w->n + w->acked_rows,
+		     w->bytes + w->acked_bytes);
+	w->acked_rows = w->acked_bytes = 0;
+}
+
+bool flight_heard(struct flight *w, struct mono_time now)
 {
 	bool silence = w->probes > 0;
 
+	grow(w);
 	for (size_t i = 0; i < w->n; i++) {
 		struct entry *e = &w->entries[i];
 
-		if (is_waiting(e) && (silence || e->last < w->answered) && e->fast < FAST_MAX)
+		if (!can_probe(e) || e->fast >= FAST_MAX)
+			continue;
+		if (silence || e->last < w->answered)
 			overtake(w, e, now);
 	}
 	w->heard = true;
 	w->probes = 0;
-	w->probe_due.ns = now.ns + with_jitter(w, probe_wait(w));
+	set_probe(w, now);
+	return silence;
 }
+
+/* ---- what it is ---- */
 
 size_t flight_rows(const struct flight *w)
 {
@@ -406,7 +618,17 @@ size_t flight_bytes(const struct flight *w)
 	return w->bytes;
 }
 
+size_t flight_wire(const struct flight *w)
+{
+	return w->wire;
+}
+
 bool flight_holds(const struct flight *w, enum uplink_class class, uint64_t seq)
 {
 	return find(w, class, seq) != NULL;
+}
+
+const struct window *flight_window(const struct flight *w)
+{
+	return &w->window;
 }

@@ -1,13 +1,14 @@
-/* agent/publish/flight.h: which batches are on their way, and when to send which again.
+/* agent/publish/flight.h: which rows are on their way, and when to send which again.
  *
- * Pure bookkeeping: no clock, no network, no disk, so that tests turn the time. A batch is in the
+ * Pure bookkeeping: no clock, no network, no disk, so that tests turn the time. A row is in the
  * window from its first publish in this connection until its receipt. Meanwhile it is
- *   sent       and waits for a receipt until receipt_timeout, doubling each time,
- *   deferred   because somebody said no, and is due again after a backoff, or
- *   overtaken  because what was sent after it has its receipt: lost on the way, and due again after
- *              one to two seconds, three times at most before it waits for its timeout again.
+ *   on the wire  until its PUBACK: no use in another copy, the connection delivers it or ends,
+ *   waiting      for a receipt, until receipt_timeout, doubling each time,
+ *   deferred     because somebody said no, and is due again after a backoff, or
+ *   overtaken    because what was sent after it has its receipt: lost on the way, and due again
+ *                after one to two seconds, three times at most before it waits for its timeout.
  * All hold their place: who is refused sends less. A part of the window is kept for the urgent
- * classes (event, live), so that refused bulk does not block them.
+ * classes (event, live), so that refused bulk does not block them. How large it is, window.h says.
  *
  * Receipts that come late lengthen these times (to a half of receipt_timeout at most), so that a
  * relay that is behind does not get everything twice.
@@ -16,17 +17,18 @@
  * PUBACK does not say whether anybody listens, they may be lost, all of them. Instead of all, one
  * row is sent again then, the oldest of the most urgent class, each half of receipt_timeout. The
  * first receipt ends it, and what it leaves counts as overtaken. In a silence, and until the first
- * receipt of a connection, only a quarter of the window is used, by urgent classes half of it. */
+ * receipt of a connection, only a quarter of the first window is used, by urgent classes half. */
 #pragma once
 
+#include "agent/publish/schedule.h"
+#include "agent/publish/window.h"
 #include "base/timebase.h"
-#include "proto/topic.h"
 
 struct flight;
 
 struct flight_options {
-	size_t rows_max;  /* 4 to FLIGHT_ROWS_MAX; a quarter is for urgent classes alone */
-	size_t bytes_max; /* nothing new is sent above it */
+	size_t rows_max;  /* WINDOW_ROWS_MIN to FLIGHT_ROWS_MAX; a quarter is for urgent alone */
+	size_t bytes_max; /* likewise; nothing new is sent above it */
 	int64_t receipt_timeout_ns; /* the first one */
 	uint64_t seed;		    /* of the jitter */
 };
@@ -37,27 +39,40 @@ enum { FLIGHT_ROWS_MAX = 1024 };
 int flight_new(struct flight **ret, const struct flight_options *opt) must_check;
 struct flight *flight_free(struct flight *w);
 
-/* A new connection: nothing is on its way. */
-void flight_reset(struct flight *w);
+/* A new connection: nothing is on its way. last: a class's last seq; what comes after it is fresh.
+ */
+void flight_reset(struct flight *w, const uint64_t last[static CLASS_COUNT]);
+/* What is not sent yet up to last is backlog too. */
+void flight_settle(struct flight *w, const uint64_t last[static CLASS_COUNT]);
 
-/* The highest seq of a class that was sent in this connection; 0: none. The next one to send is
- * the first above it. */
-uint64_t flight_cursor(const struct flight *w, enum uplink_class class);
+/* A lane sends the first row with a seq above from, and up to to, if it is not in the window:
+ * then flight_pass. */
+struct flight_span {
+	uint64_t from, to;
+};
+struct flight_span flight_span(const struct flight *w, unsigned lane);
+void flight_pass(struct flight *w, unsigned lane, uint64_t seq);
+/* A row has appeared where rows were sent before: the backlog goes back to it. */
+void flight_rewind(struct flight *w, enum uplink_class class, uint64_t seq);
+
 /* Whether something new of that class may be sent. */
 bool flight_admits(const struct flight *w, enum uplink_class class);
-/* It was sent, for the first time or again. What is sent first has a seq above the cursor. */
-void flight_sent(struct flight *w, enum uplink_class class, uint64_t seq, size_t bytes,
-		 struct mono_time now);
+/* Whether there is room on the wire, for something new or again. */
+bool flight_wire_admits(const struct flight *w, enum uplink_class class, struct mono_time now);
 
-struct flight_id {
-	enum uplink_class class;
+struct flight_row {
+	unsigned lane;
 	uint64_t seq;
+	uint64_t through; /* seq, or the last one that a gap stands for */
+	size_t bytes;
 };
+/* It was sent, for the first time or again. */
+void flight_sent(struct flight *w, const struct flight_row *row, struct mono_time now);
 
-/* The one to send again now: most urgent class first. False: none. */
-bool flight_due(const struct flight *w, struct mono_time now, struct flight_id *ret);
+/* Those to send again now: bit 1 << lane, and the lowest seq of each such lane. */
+unsigned flight_due(struct flight *w, struct mono_time now, uint64_t ret_seqs[static LANES]);
 /* When one will be due; false: none waits for a time. */
-bool flight_next_due(const struct flight *w, struct mono_time *ret);
+bool flight_next_due(struct flight *w, struct mono_time *ret);
 
 /* The broker's answer. reason: 0 it has it (wait for the receipt), 0x10 or >= 0x80: nobody stored
  * it, send it again later. */
@@ -66,15 +81,21 @@ void flight_puback(struct flight *w, enum uplink_class class, uint64_t seq, int 
 /* The relay said: not now. Later than retry_after_s, and later each time. */
 void flight_nack(struct flight *w, enum uplink_class class, uint64_t seq, uint32_t retry_after_s,
 		 struct mono_time now);
-/* A receipt covers them: stored by the relay. Returns how many of them were in the window. */
+/* Another row has taken its place in the outbox: due at once, if it is in the window. */
+void flight_replaced(struct flight *w, enum uplink_class class, uint64_t seq, struct mono_time now);
+/* A receipt covers them: stored by the relay. A gap of which only a part is in the range stays.
+ * Returns how many of them were in the window. */
 size_t flight_acked(struct flight *w, enum uplink_class class, uint64_t from, uint64_t to,
 		    struct mono_time now);
-/* A receipt has come, and all that it says was told by flight_acked and flight_nack. */
-void flight_heard(struct flight *w, struct mono_time now);
+/* A receipt has come, and all that it says was told by flight_acked and flight_nack. Returns
+ * whether it ended a silence. */
+bool flight_heard(struct flight *w, struct mono_time now);
 /* They are gone from the outbox. Returns how many of them were in the window. */
 size_t flight_remove(struct flight *w, enum uplink_class class, uint64_t from, uint64_t to);
 
 size_t flight_rows(const struct flight *w);
 size_t flight_bytes(const struct flight *w);
+size_t flight_wire(const struct flight *w); /* bytes without PUBACK */
 /* Whether it was sent before in this connection. */
 bool flight_holds(const struct flight *w, enum uplink_class class, uint64_t seq);
+const struct window *flight_window(const struct flight *w);

@@ -29,7 +29,9 @@ struct publish {
 	struct flight *flight;
 	struct loop_timer timer;
 	struct loop_timer resubscribe;
-	bool ready; /* connected, and receipts are subscribed to */
+	struct schedule schedule;
+	unsigned empty; /* bit 1 << lane: nothing more is in the outbox for it */
+	bool ready;	/* connected, and receipts are subscribed to */
 	struct limit refusals, bad_receipts, foreign_receipts;
 	struct buf envelope;
 	/* Receipts for anything above are nonsense: it was never sent. */
@@ -54,6 +56,22 @@ static void show(struct publish *p)
 	counter_set(&p->counters->bytes_published, stats.published_bytes);
 	counter_set(&p->counters->connects, stats.connects);
 	counter_set(&p->counters->connect_failures, stats.failed_attempts);
+}
+
+static void read_last(const struct publish *p, uint64_t ret[static CLASS_COUNT])
+{
+	for (unsigned k = 0; k < CLASS_COUNT; k++)
+		ret[k] = store_last_seq(p->store, (enum uplink_class)k);
+}
+
+static void begin_anew(struct publish *p)
+{
+	uint64_t last[CLASS_COUNT];
+
+	read_last(p, last);
+	flight_reset(p->flight, last);
+	schedule_reset(&p->schedule);
+	p->empty = 0;
 }
 
 /* ---- sending ---- */
@@ -113,7 +131,7 @@ static void set_aside(struct publish *p, enum uplink_class class, uint64_t seq, 
 }
 
 /* Returns 0, or -errno when nothing can be sent now. */
-static int send_row(struct publish *p, const struct store_row *row)
+static int send_row(struct publish *p, unsigned lane, const struct store_row *row)
 {
 	bool again = flight_holds(p->flight, row->class, row->seq);
 	int r = hand_to_mqtt(p, row);
@@ -126,67 +144,85 @@ static int send_row(struct publish *p, const struct store_row *row)
 		return r;
 	if (row->seq > p->sent[row->class])
 		p->sent[row->class] = row->seq;
-	flight_sent(p->flight, row->class, row->seq, p->envelope.len, now(p));
+	flight_sent(p->flight,
+		    &(struct flight_row){.lane = lane,
+					 .seq = row->seq,
+					 .through = row->seq,
+					 .bytes = p->envelope.len},
+		    now(p));
+	schedule_sent(&p->schedule, lane, p->envelope.len);
 	counter_add(&p->counters->batches_published, 1);
 	if (again)
 		counter_add(&p->counters->batches_resent, 1);
 	return 0;
 }
 
-/* Returns 1: sent, 0: it is gone from the outbox, -errno. */
-static int send_again(struct publish *p, const struct flight_id *id)
+static int send_again(struct publish *p, unsigned lane, uint64_t seq)
 {
+	enum uplink_class class = lane_class(lane);
 	struct store_row row;
-	int r = store_next(p->store, id->class, id->seq - 1, &row);
+	int r = store_next(p->store, class, seq - 1, &row);
 
 	if (r < 0)
 		return r;
-	if (r == 0 || row.seq != id->seq) {
-		flight_remove(p->flight, id->class, id->seq, id->seq);
+	if (r == 0 || row.seq != seq) { /* gone from the outbox */
+		flight_remove(p->flight, class, seq, seq);
 		return 0;
 	}
-	r = send_row(p, &row);
-	return r < 0 ? r : 1;
+	return send_row(p, lane, &row);
 }
 
-static int send_due(struct publish *p)
+static int send_next(struct publish *p, unsigned lane)
 {
-	struct flight_id id;
+	struct flight_span span = flight_span(p->flight, lane);
+	struct store_row row;
+	int r = store_next(p->store, lane_class(lane), span.from, &row);
 
-	while (flight_due(p->flight, now(p), &id)) {
-		int r = send_again(p, &id);
+	if (r < 0)
+		return r;
+	if (r == 0 || row.seq > span.to) {
+		p->empty |= 1u << lane;
+		return 0;
+	}
+	if (flight_holds(p->flight, row.class, row.seq)) { /* it was sent while it was new */
+		flight_pass(p->flight, lane, row.seq);
+		return 0;
+	}
+	r = send_row(p, lane, &row);
+	if (r == 0)
+		flight_pass(p->flight, lane, row.seq);
+	return r;
+}
 
+/* Lanes that may send now, if they have something; due: those that have something to send again. */
+static unsigned ready_lanes(struct publish *p, unsigned due)
+{
+	unsigned ready = 0;
+
+	for (unsigned lane = 0; lane < LANES; lane++) {
+		enum uplink_class class = lane_class(lane);
+		bool has = !(p->empty & 1u << lane) && flight_admits(p->flight, class);
+
+		if ((has || due & 1u << lane) && flight_wire_admits(p->flight, class, now(p)))
+			ready |= 1u << lane;
+	}
+	return ready;
+}
+
+static int send_all(struct publish *p)
+{
+	for (;;) {
+		uint64_t seqs[LANES];
+		unsigned due = flight_due(p->flight, now(p), seqs);
+		unsigned lane = schedule_pick(&p->schedule, ready_lanes(p, due));
+		int r;
+
+		if (lane == LANE_NONE)
+			return 0;
+		r = due & 1u << lane ? send_again(p, lane, seqs[lane]) : send_next(p, lane);
 		if (r < 0)
 			return r;
 	}
-	return 0;
-}
-
-static int send_class(struct publish *p, enum uplink_class class)
-{
-	while (flight_admits(p->flight, class)) {
-		struct store_row row;
-		uint64_t cursor = flight_cursor(p->flight, class);
-		int r = store_next(p->store, class, cursor, &row);
-
-		if (r <= 0)
-			return r;
-		r = send_row(p, &row);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int send_new(struct publish *p)
-{
-	for (unsigned k = 0; k < CLASS_COUNT; k++) {
-		int r = send_class(p, (enum uplink_class)k);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
 }
 
 /* failure: why the pump stopped, 0: it sent what the window admits. */
@@ -206,9 +242,7 @@ static void pump(struct publish *p)
 
 	if (!p->ready)
 		return;
-	r = send_due(p);
-	if (r == 0)
-		r = send_new(p);
+	r = send_all(p);
 	store_release(p->store);
 	if (p->envelope.cap > BUFFER_KEPT_MAX)
 		buf_free(&p->envelope);
@@ -227,6 +261,8 @@ static void on_timer(struct loop_timer *t)
 
 void publish_kick(struct publish *p)
 {
+	for (unsigned k = 0; k < CLASS_COUNT; k++)
+		p->empty &= ~(1u << lane_of((enum uplink_class)k, true));
 	pump(p);
 }
 
@@ -312,6 +348,16 @@ static void take_nack(struct publish *p, enum uplink_class class, const struct r
 	flight_nack(p->flight, class, n->seq, n->retry_after_s, now(p));
 }
 
+/* After a silence what is new goes first again, before what has waited since it began. */
+static void settle(struct publish *p)
+{
+	uint64_t last[CLASS_COUNT];
+
+	read_last(p, last);
+	flight_settle(p->flight, last);
+	p->empty = 0;
+}
+
 void publish_receipt(struct publish *p, const struct receipt *r)
 {
 	if (r->epoch != store_epoch(p->store)) {
@@ -324,7 +370,8 @@ void publish_receipt(struct publish *p, const struct receipt *r)
 	take_acks(p, r);
 	for (size_t i = 0; i < r->n_nacks; i++)
 		take_nack(p, r->class, &r->nacks[i]);
-	flight_heard(p->flight, now(p));
+	if (flight_heard(p->flight, now(p)))
+		settle(p);
 	p->opt.changed(p->opt.ctx);
 	pump(p);
 	show(p);
@@ -354,7 +401,7 @@ static void on_connected(void *ctx, bool session_present)
 
 	log_info("mqtt_connected", "session=%s", session_present ? "resumed" : "new");
 	counter_set(&p->counters->connected, 1);
-	flight_reset(p->flight);
+	begin_anew(p);
 	subscribe(p);
 	show(p);
 }
@@ -369,7 +416,7 @@ static void on_disconnected(void *ctx, const char *reason)
 	p->ready = false;
 	loop_timer_cancel(&p->timer);
 	loop_timer_cancel(&p->resubscribe);
-	flight_reset(p->flight);
+	begin_anew(p);
 	show(p);
 }
 
@@ -463,8 +510,7 @@ static int start(struct publish *p)
 	r = flight_new(&p->flight, &w);
 	if (r < 0)
 		return r;
-	for (unsigned k = 0; k < CLASS_COUNT; k++)
-		p->sent[k] = store_last_seq(p->store, (enum uplink_class)k);
+	read_last(p, p->sent);
 	make_topics(p);
 	m.client_id = p->device;
 	return mqtt_new(&p->mqtt, p->loop, &m, &handlers, p);

@@ -1,5 +1,6 @@
 #include "agent/agent.h"
 #include "agent/config/config.h"
+#include "agent/store/seal.h"
 #include "base/log.h"
 
 #include <getopt.h>
@@ -19,7 +20,8 @@ static const char usage[] =
 	"publishes them by MQTT until the relay has confirmed each batch.\n"
 	"\n"
 	"  -c, --config FILE   the configuration\n"
-	"      --check-config  read it, the catalog and the rules, say what is wrong, and exit\n"
+	"      --check-config  read it, the catalog, the rules and the key, say what is wrong, and "
+	"exit\n"
 	"      --print-config  every key with its default, bounds and help, and exit\n"
 	"      --version       the version, and exit\n"
 	"  -h, --help          this, and exit\n"
@@ -89,6 +91,7 @@ static int check_config(const struct conf *c, const char *path)
 {
 	struct error err = {"out of memory"};
 	struct collect *col = NULL;
+	struct seal *seal = NULL;
 	struct catalog *cat;
 	int r = config_catalog(&cat, c, path, &err);
 
@@ -98,8 +101,11 @@ static int check_config(const struct conf *c, const char *path)
 	if (r == 0)
 		r = config_check_buses(c, path, cat, &err);
 	if (r == 0)
+		r = config_seal(&seal, c, path, timebase_system(), &err);
+	if (r == 0)
 		printf("%s: fine, %zu of %zu signals\n", path, collect_wanted_count(col),
 		       cat->n_signals);
+	seal_free(seal);
 	collect_free(col);
 	catalog_free(cat);
 	return r < 0 ? fail(EXIT_USAGE, &err) : 0;

@@ -90,6 +90,8 @@ static int check(const struct conf *c, const char *path, struct error *err)
 		r = config_check_polls(c, path, err);
 	if (r == 0)
 		r = config_check_can(c, path, err);
+	if (r == 0)
+		r = config_check_seal(c, path, err);
 	if (r == 0 && conf_label(c, "source", CONFIG_SOURCES_MAX)) {
 		error_set(err, "%s: more than %d [source NAME] sections", path, CONFIG_SOURCES_MAX);
 		r = -EINVAL;

@@ -31,6 +31,13 @@ int config_check_buses(const struct conf *c, const char *path, const struct cata
 /* The [can] sections: what no interface can be. Errors name path:line. */
 int config_check_can(const struct conf *c, const char *path, struct error *err) must_check;
 
+/* The keys of [outbox]: that they go together. Errors name path:line. */
+int config_check_seal(const struct conf *c, const char *path, struct error *err) must_check;
+/* Reads the key of the outbox. Returns 0, *ret NULL without one; -errno as seal_new, with err. */
+struct seal;
+int config_seal(struct seal **ret, const struct conf *c, const char *path,
+		const struct timebase *tb, struct error *err) must_check;
+
 /* What the [can] sections say, made with a watch that every source may use. */
 int config_links(struct can_links **ret, const struct conf *c, struct loop *loop,
 		 struct counters *counters, struct error *err) must_check;

@@ -78,6 +78,21 @@ static const struct conf_key keys[] = {
 		"Quota; when full, the oldest batches of the least urgent class are dropped"),
 	INTEGER("outbox", "file_max_bytes", "0", 0, 1099511627776, false,
 		"Hard bound of the file, which then counts as a full disk; 0: none"),
+	STRING("outbox", "key_file", "", 0, 1024, false,
+	       "Batches are encrypted on disk by this key: 32 bytes or 64 hex digits, mode 0600. "
+	       "Empty: they are not, but by pkcs11_key. See KEYS OF THE OUTBOX"),
+	STRING("outbox", "previous_key_file", "", 0, 1024, false,
+	       "The key before it, to be replaced at this start; empty: none"),
+	STRING("outbox", "pkcs11_module", "", 0, 1024, false,
+	       "Absolute path of the library through which a token is reached, in place of "
+	       "key_file"),
+	STRING("outbox", "pkcs11_token", "", 0, 32, false, "The token's label"),
+	STRING("outbox", "pkcs11_pin_file", "", 0, 1024, false,
+	       "File with the user's PIN, mode 0600. A wrong one is tried once"),
+	STRING("outbox", "pkcs11_key", "", 0, 255, false,
+	       "Label of an AES-256 key in the token, which it does not leave"),
+	STRING("outbox", "pkcs11_previous_key", "", 0, 255, false,
+	       "The key before it, in the same token; empty: none"),
 
 	INTEGER("publish", "window", "32", 4, FLIGHT_ROWS_MAX, false,
 		"Batches without receipt at once; a quarter is for event and live alone"),

@@ -124,7 +124,7 @@ struct window_mark window_sent(const struct window *w, size_t wire, size_t bytes
 		.at = now,
 		.delivered = w->delivered,
 		.crowded = wire + bytes >= window_wire(w, now) / 2,
-		.alone = wire == 0 || wire + bytes <= WIRE_MIN,
+		.alone = wire < WIRE_MIN,
 	};
 }
 

@@ -1,0 +1,250 @@
+"""The verdict: what the agents had stored, against what the relay has, frame by frame.
+
+Only what was fed, the outboxes at each end of an agent (and at looks in between) and the relay's log
+decide; what the programs say of themselves does not.
+"""
+
+from collections import Counter
+from typing import NamedTuple
+
+from faults import sync_grace_s
+from files import GAP, BadRow, Gap, read_gap
+from fleet import RELAXED
+from traffic import CLASSES, SAMPLES_A_FRAME
+
+OPEN_BATCH_S = 10.0  # what a kill may cost of the time before it; the batches are far younger
+
+
+class ClassResult:
+    def __init__(self):
+        self.accepted = self.delivered = self.lost = self.duplicated = 0  # frames
+        self.gaps = Counter()  # reason -> frames
+        self.open = 0  # frames that were in no closed batch when the agent died
+        self.power = 0  # frames of a relaxed class that a power cut took, younger than its sync
+        self.problems = []
+
+    def add(self, other):
+        for name in ("accepted", "delivered", "lost", "duplicated", "open", "power"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.gaps += other.gaps
+        self.problems += other.problems
+
+
+class Place(NamedTuple):
+    """Where a counter was: for ordering, (age of the epoch, seq)."""
+    life: int
+    age: int
+    seq: int
+
+
+class Ledger:
+    """One agent, one class."""
+
+    def __init__(self, agent, klass, rows, gaps, earlier, decoder):
+        """rows, gaps: the relay's in the end; earlier: rows that the relay once had and has lost."""
+        self.agent, self.klass, self.decoder = agent, klass, decoder
+        self.rows = [r for r in rows if r.klass == klass]
+        self.gaps = [g for g in gaps if g.klass == klass]
+        self.earlier = [r for r in earlier if r.klass == klass]
+        self.result = ClassResult()
+        self.epochs = self.order_epochs()
+        self.delivered = {}  # counter -> [Row]
+        self.stored = {}  # counter -> [(Row, when)]: seen in an outbox, or at the relay before
+
+    def problem(self, text):
+        self.result.problems.append(f"{self.agent.name} {CLASSES[self.klass]}: {text}")
+
+    def order_epochs(self):
+        """Epochs in the order in which the agent had them."""
+        seen = {}
+        for (epoch, klass, _), variants in self.agent.seen.items():
+            for _, when in variants:
+                seen[epoch] = min(seen.get(epoch, when), when)
+        for row in self.rows + self.earlier:
+            seen.setdefault(row.epoch, float("inf"))
+        return {e: i for i, e in enumerate(sorted(seen, key=seen.get))}
+
+    # ---- reading ----
+
+    def counts(self, row):
+        try:
+            return self.decoder.counts(row)
+        except BadRow as e:
+            self.problem(f"seq {row.seq} of {row.epoch:016x}: {e}")
+            self.result.lost += max(row.samples // SAMPLES_A_FRAME, 1)
+            return ()
+
+    def read(self):
+        for row in self.rows:
+            for n in self.counts(row):
+                self.delivered.setdefault(n, []).append(row)
+        for (_, klass, _), variants in self.agent.seen.items():
+            if klass == self.klass:
+                for row, when in variants:
+                    for n in self.counts(row):
+                        self.stored.setdefault(n, []).append((row, when))
+        for row in self.earlier:
+            for n in self.counts(row):
+                self.stored.setdefault(n, []).append((row, self.agent.fleet.began))
+
+    # ---- places ----
+
+    def place(self, row):
+        age = self.epochs.get(row.epoch, len(self.epochs))
+        life = 0
+        for i, death in enumerate(self.agent.deaths):
+            if death.before is None:
+                continue
+            there = self.epochs.get(death.before.epoch, -1)
+            if (age, row.seq) > (there, death.before.last_seq[self.klass]):
+                life = i + 1
+        return Place(life, age, row.seq)
+
+    def in_gap(self, epoch, seq):
+        for g in self.gaps:
+            if g.epoch == epoch and g.first <= seq <= g.through:
+                return g
+        return None
+
+    def gap_of(self, rows):
+        """A gap that one of these rows of an outbox is in, by its own name or its origin's."""
+        for row, _ in rows:
+            g = self.in_gap(row.epoch, row.seq)
+            if not g and row.origin:
+                g = self.in_gap(*row.origin)
+            if g:
+                return g
+        return None
+
+    def cut_away(self, rows):
+        """Whether a power cut may have taken these: young, of a relaxed class, and never seen since."""
+        if CLASSES[self.klass] not in RELAXED:
+            return False
+        cuts = [d.when for d in self.agent.deaths if d.how == "power"]
+        return all(any(0 <= c - when <= sync_grace_s() for c in cuts) for _, when in rows)
+
+    # ---- the verdict ----
+
+    def judge(self):
+        self.read()
+        r = self.result
+        r.delivered = len(self.delivered)
+        for n, rows in sorted(self.delivered.items()):
+            if len(rows) > 1:
+                r.duplicated += len(rows) - 1
+                self.problem(f"frame {n} came {len(rows)} times: "
+                             + ", ".join(f"seq {x.seq} of {x.epoch:016x}" for x in rows))
+        self.judge_stored()
+        self.judge_holes()
+        r.accepted = r.delivered + sum(r.gaps.values()) + r.lost
+        return r
+
+    def judge_stored(self):
+        """What was seen in an outbox is delivered, in a gap, or lost."""
+        lost = []
+        for n, rows in sorted(self.stored.items()):
+            if n in self.delivered:
+                continue
+            gap = self.gap_of(rows)
+            if gap:
+                self.result.gaps[gap.reason] += 1
+            elif self.cut_away(rows):
+                self.result.power += 1
+            else:
+                lost.append((n, *rows[-1]))
+        self.result.lost += len(lost)
+        for first, last in runs(lost):
+            (n, row, when), (m, end, then) = first, last
+            self.problem(f"frames {n} to {m} are lost; stored as seq {row.seq} to {end.seq} of "
+                         f"{row.epoch:016x}, seen at {when - self.agent.fleet.began:.2f} to "
+                         f"{then - self.agent.fleet.began:.2f} s")
+
+    def count_untold(self):
+        """{gap: frames that it stands for beyond those of rows that were seen}"""
+        self.untold = {g: g.samples // SAMPLES_A_FRAME if g.samples else float("inf")
+                       for g in self.gaps}
+        rows = {(row.epoch, row.seq): row for rows in self.delivered.values() for row in rows}
+        rows.update({(row.epoch, row.seq): row for rows in self.stored.values() for row, _ in rows})
+        for row in rows.values():
+            gap = self.gap_of([(row, 0)])
+            if gap:
+                self.untold[gap] = max(self.untold[gap] - len(self.counts(row)), 0)
+
+    def judge_holes(self):
+        """What was never seen: frames between two that were. All frames before the last one were
+        fed, and an agent drops none; so these were in an open batch when it died, or are in gaps."""
+        self.count_untold()
+        known = sorted(set(self.delivered) | set(self.stored))
+        left = 0
+        for n in known:
+            if n > left + 1:
+                self.judge_hole(left, n)
+            left = n
+
+    def row_of(self, n):
+        return self.delivered[n][0] if n in self.delivered else self.stored[n][-1][0]
+
+    def judge_hole(self, left, right):
+        missing = right - left - 1
+        b = self.place(self.row_of(right))
+        a = self.place(self.row_of(left)) if left else Place(0, -1, 0)
+        for g in self.gaps:
+            age = self.epochs.get(g.epoch, len(self.epochs))
+            if (a.age, a.seq) < (age, g.first) and (age, g.through) < (b.age, b.seq):
+                taken = min(self.untold[g], missing)
+                self.untold[g] -= taken
+                self.result.gaps[g.reason] += taken
+                missing -= taken
+        if missing == 0:
+            return
+        death = self.death_between(a, b)
+        if death is None:
+            self.result.lost += missing
+            self.problem(f"frames {left + 1} to {right - 1} are lost: {missing} that no gap tells of, "
+                         f"between seq {a.seq} and seq {b.seq} of one run of the agent")
+            return
+        self.result.open += missing
+        self.check_open(left + 1, death)
+
+    def death_between(self, a, b):
+        return self.agent.deaths[b.life - 1] if b.life > a.life else None
+
+    def check_open(self, first, death):
+        """How much of its time a kill took: since the frame was made, or the agent came to read it."""
+        if death.disk_trouble:
+            return
+        began = self.agent.feeder.written(self.klass, first)
+        lives = [d for d in self.agent.deaths if d.when >= began]
+        if any(d.when - max(began, d.started) <= OPEN_BATCH_S for d in lives):
+            return
+        self.result.lost += 1
+        self.problem(f"frame {first} is lost: the agent had {death.when - began:.1f} s to store it before "
+                     f"it ended ({death.how})")
+
+
+def runs(lost):
+    """[(first, last)] of what follows each other in number and epoch."""
+    found = []
+    for item in lost:
+        if found and item[0] == found[-1][1][0] + 1 and item[1].epoch == found[-1][1][1].epoch:
+            found[-1][1] = item
+        else:
+            found.append([item, item])
+    return found
+
+
+def gaps_of_outbox_rows(rows):
+    """Gaps as they stand in an outbox (or a relay's log): rows of encoding 2."""
+    found = []
+    for r in rows:
+        if r.encoding == GAP:
+            through, reason, samples = read_gap(r.body)
+            epoch, first = r.origin or (r.epoch, r.seq)
+            found.append(Gap(epoch, r.klass, first, through, reason, samples))
+    return found
+
+
+def judge_agent(agent, rows, gaps, earlier, decoder):
+    """{class name: ClassResult}"""
+    return {name: Ledger(agent, k, rows, gaps, earlier, decoder).judge()
+            for k, name in enumerate(CLASSES)}

@@ -114,7 +114,7 @@ static bool trip_is_old(const struct window *w, struct mono_time now)
 
 size_t window_wire(const struct window *w, struct mono_time now)
 {
-	return trip_is_old(w, now) ? (size_t)smaller(WIRE_MIN, w->wire) : w->wire;
+	return trip_is_old(w, now) ? 1 : w->wire; /* one row alone */
 }
 
 struct window_mark window_sent(const struct window *w, size_t wire, size_t bytes,
@@ -122,9 +122,10 @@ struct window_mark window_sent(const struct window *w, size_t wire, size_t bytes
 {
 	return (struct window_mark){
 		.at = now,
+		.since = wire == 0 ? now : w->delivered_at,
 		.delivered = w->delivered,
-		.crowded = wire + bytes >= window_wire(w, now) / 2,
-		.alone = wire < WIRE_MIN,
+		.crowded = !trip_is_old(w, now) && wire + bytes >= w->wire / 2,
+		.alone = wire == 0,
 	};
 }
 
@@ -140,10 +141,12 @@ static void note_trip(struct window *w, const struct window_mark *m, int64_t tri
 	w->trip_at = now;
 }
 
-/* Rises at once; falls slowly, and only by what was measured with a wire in use. */
-static void note_rate(struct window *w, const struct window_mark *m, int64_t trip)
+/* From the PUBACK before it was sent to its own: what came in between was sent in that time or
+ * before. Rises at once; falls slowly, and only by what was measured with a wire in use. */
+static void note_rate(struct window *w, const struct window_mark *m, struct mono_time now)
 {
-	double rate = (double)(w->delivered - m->delivered) * NS_PER_S / (double)trip;
+	int64_t took = now.ns > m->since.ns ? now.ns - m->since.ns : 1;
+	double rate = (double)(w->delivered - m->delivered) * NS_PER_S / (double)took;
 	int64_t r = rate < RATE_MAX ? (int64_t)rate : RATE_MAX;
 
 	if (r >= w->rate)
@@ -158,12 +161,13 @@ void window_delivered(struct window *w, const struct window_mark *m, size_t byte
 	int64_t trip = now.ns - m->at.ns, busy;
 
 	w->delivered += bytes;
+	w->delivered_at = now;
 	if (trip <= 0)
 		trip = 1;
 	if (trip > TRIP_MAX_MS * NS_PER_MS)
 		trip = TRIP_MAX_MS * NS_PER_MS;
 	note_trip(w, m, trip, now);
-	note_rate(w, m, trip);
+	note_rate(w, m, now);
 	busy = w->trip_ns / NS_PER_MS + WIRE_QUEUE_MS;
 	w->wire = (size_t)smaller(larger((uint64_t)(w->rate / 1000 * busy), WIRE_MIN),
 				  w->opt.bytes_max);

@@ -9,7 +9,7 @@
  * - Without a PUBACK: the wire, which is what a fresh row has before it, in Paho, in the kernel
  *   and on the link. What the link takes in its round trip and a quarter of a second, as PUBACKs
  *   tell its rate and round trip: so the link is busy, and nothing waits long. The shortest round
- *   trip is measured anew each 30 s with a nearly empty wire, for routes change.
+ *   trip is measured anew each 30 s with one row alone, for routes change.
  *
  * Pure: no clock. */
 #pragma once
@@ -39,17 +39,18 @@ struct window {
 
 	size_t wire;	    /* bytes without PUBACK at once */
 	uint64_t delivered; /* bytes with PUBACK */
-	int64_t rate;	    /* bytes/s; 0: not known */
-	int64_t trip_ns;    /* shortest round trip; 0: not known */
+	struct mono_time delivered_at;
+	int64_t rate;	 /* bytes/s; 0: not known */
+	int64_t trip_ns; /* shortest round trip; 0: not known */
 	struct mono_time trip_at;
 };
 
 /* What is remembered of a publish. */
 struct window_mark {
-	struct mono_time at;
+	struct mono_time at, since; /* since: of the PUBACK before it */
 	uint64_t delivered;
 	bool crowded; /* the wire was in use: what it took says how fast the link is */
-	bool alone;   /* nearly: it says how long the link is */
+	bool alone;   /* it says how long the link is */
 };
 
 void window_init(struct window *w, const struct window_options *opt);

@@ -29,9 +29,11 @@ struct picks {
 /* A value of a wrong clock must not hide what came with another catalog. */
 static bool is_newer(const struct picks *ps, const struct live_value *a, const struct live_value *b)
 {
-	if ((a->wall_ns > ps->limit_ns) != (b->wall_ns > ps->limit_ns))
-		return b->wall_ns > ps->limit_ns;
-	return a->wall_ns > b->wall_ns;
+	bool same_boot = a->boot && a->boot == b->boot;
+
+	if (!same_boot && (a->order_ns > ps->limit_ns) != (b->order_ns > ps->limit_ns))
+		return b->order_ns > ps->limit_ns;
+	return live_is_newer(a, b, INT64_MAX);
 }
 
 static int pick_value(struct picks *ps, const struct catalog *cat, const struct live_value *v)

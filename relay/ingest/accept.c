@@ -1,18 +1,10 @@
-/* One message: parse, look up, keep duplicates out, check, append. */
+/* One message: parse, look up who sent it, keep duplicates out, hand on what is in it. */
 #include "relay/ingest/internal.h"
 
 #include "base/log.h"
 
+#include <stdio.h>
 #include <string.h>
-
-struct incoming {
-	const struct mqtt_message *m;
-	struct topic_up topic;
-	struct envelope envelope;
-	struct lane *lane;
-	struct mono_time at;
-	struct wall_time received;
-};
 
 static void count_result(struct ingest *in, enum ingest_result r)
 {
@@ -31,18 +23,14 @@ void ingest_quarantine(struct ingest *in, const char *topic, const char *reason,
 	if (in->quarantine_tokens <= 0 || in->refusing)
 		return;
 	in->quarantine_tokens--;
-	e = stream_begin(in->stream);
+	e = txn_begin(in);
 	if (e == 0)
 		e = stream_quarantine(in->stream, timebase_wall(in->opt.tb), topic, reason, payload,
 				      len, in->opt.quarantine_rows);
-	if (e < 0) {
+	if (e < 0)
 		ingest_abort(in, e);
-		return;
-	}
-	ingest_count(in, quarantined, 1);
-	if (!in->n_pending)
-		(void)!loop_timer_in(in->loop, &in->commit_timer,
-				     in->tuning.group_commit_ms * NS_PER_MS);
+	else
+		ingest_count(in, quarantined, 1);
 }
 
 static void refuse(struct ingest *in, struct incoming *msg, enum nack_code code,
@@ -51,43 +39,71 @@ static void refuse(struct ingest *in, struct incoming *msg, enum nack_code code,
 	receipt_nack(in, msg->lane, msg->envelope.seq, code, retry_after_s);
 }
 
-static void refuse_invalid(struct ingest *in, struct incoming *msg, const char *reason)
+void refuse_invalid(struct ingest *in, struct incoming *msg, const char *reason)
 {
 	count_result(in, INGEST_INVALID);
 	refuse(in, msg, NACK_INVALID, 0);
 	ingest_quarantine(in, msg->m->topic, reason, msg->m->payload, msg->m->len);
 }
 
-static void refuse_busy(struct ingest *in, struct incoming *msg)
+void refuse_busy(struct ingest *in, struct incoming *msg)
 {
 	count_result(in, INGEST_BUSY);
 	refuse(in, msg, NACK_BUSY, RETRY_BUSY_S);
 }
 
+void accept_known(struct ingest *in, struct incoming *msg, uint64_t through)
+{
+	count_result(in, INGEST_DUPLICATE);
+	lane_count_duplicate(in, msg->lane);
+	receipt_mark(in, msg->lane, msg->envelope.seq);
+	receipt_mark(in, msg->lane, through);
+}
+
 /* ---- who ---- */
+
+/* Returns NULL, or what is wrong. */
+static const char *check_envelope(const struct envelope *e)
+{
+	if (e->seq > INT64_MAX)
+		return "seq is out of range";
+	if (e->origin_seq > INT64_MAX)
+		return "origin_seq is out of range";
+	if (envelope_has_origin(e) && e->origin_epoch == e->epoch)
+		return "origin_epoch is the epoch itself";
+	return NULL;
+}
 
 /* Returns false when the message is dealt with. */
 static bool parse(struct ingest *in, struct incoming *msg)
 {
 	struct error err = {0};
+	const char *wrong;
 
 	if (topic_parse_up(msg->m->topic, &msg->topic, &err) < 0) {
 		count_result(in, INGEST_BAD_TOPIC);
 		ingest_quarantine(in, msg->m->topic, err.text, msg->m->payload, msg->m->len);
 		return false;
 	}
-	if (envelope_decode(&msg->envelope, msg->m->payload, msg->m->len, &err) < 0) {
+	if (envelope_decode(&msg->envelope, msg->m->payload, msg->m->len, &err) < 0)
+		wrong = err.text;
+	else
+		wrong = check_envelope(&msg->envelope);
+	if (wrong) {
 		count_result(in, INGEST_INVALID);
-		ingest_quarantine(in, msg->m->topic, err.text, msg->m->payload, msg->m->len);
-		return false;
-	}
-	if (msg->envelope.seq == 0 || msg->envelope.seq > INT64_MAX) {
-		count_result(in, INGEST_INVALID);
-		ingest_quarantine(in, msg->m->topic, "seq is out of range", msg->m->payload,
-				  msg->m->len);
+		ingest_quarantine(in, msg->m->topic, wrong, msg->m->payload, msg->m->len);
 		return false;
 	}
 	return true;
+}
+
+/* Nothing to answer with; the sender tries again by itself. */
+static bool drop(struct ingest *in, const struct incoming *msg, enum ingest_result result, int e)
+{
+	log_warn("sender_refused", "vehicle=%s device=%s error=%s", msg->topic.vehicle,
+		 msg->topic.device, strerror(-e));
+	count_result(in, result);
+	return false;
 }
 
 static bool find_lane(struct ingest *in, struct incoming *msg)
@@ -99,13 +115,8 @@ static bool find_lane(struct ingest *in, struct incoming *msg)
 
 	s = sender_get(in, &msg->topic, &ids);
 	r = s ? lane_get(in, s, msg->envelope.epoch, msg->topic.class, &msg->lane) : -EBUSY;
-	if (r < 0) {
-		/* Nothing to answer with; the sender tries again by itself. */
-		log_warn("sender_refused", "vehicle=%s device=%s error=%s", msg->topic.vehicle,
-			 msg->topic.device, strerror(-r));
-		count_result(in, known < 0 ? INGEST_UNKNOWN_DEVICE : INGEST_BUSY);
-		return false;
-	}
+	if (r < 0)
+		return drop(in, msg, known < 0 ? INGEST_UNKNOWN_DEVICE : INGEST_BUSY, r);
 	if (known < 0) {
 		log_warn("device_unknown", "vehicle=%s device=%s", msg->topic.vehicle,
 			 msg->topic.device);
@@ -113,144 +124,110 @@ static bool find_lane(struct ingest *in, struct incoming *msg)
 		refuse(in, msg, NACK_UNKNOWN, (uint32_t)in->tuning.unknown_retry_s);
 		return false;
 	}
-	return true;
+	if (!envelope_has_origin(&msg->envelope))
+		return true;
+	msg->lane->pinned = true;
+	r = lane_get(in, s, msg->envelope.origin_epoch, msg->topic.class, &msg->origin);
+	msg->lane->pinned = false;
+	return r < 0 ? drop(in, msg, INGEST_BUSY, r) : true;
+}
+
+/* ---- how fast ---- */
+
+static void refill(struct ingest *in, struct sender *s, struct mono_time now)
+{
+	double bytes = (double)in->tuning.device_bytes_per_s;
+	double batches = (double)in->tuning.device_batches_per_s;
+	double passed = s->refilled.ns ? (double)(now.ns - s->refilled.ns) / 1e9 : 1;
+
+	s->refilled = now;
+	s->bytes_left += passed * bytes;
+	s->batches_left += passed * batches;
+	if (s->bytes_left > bytes)
+		s->bytes_left = bytes;
+	if (s->batches_left > batches)
+		s->batches_left = batches;
+}
+
+/* Token buckets of a second's worth. One that is not empty lets any message pass, and goes below
+ * zero by it: a message larger than the bucket passes too, and costs as long as it is large.
+ * Returns 0, or seconds to wait. */
+static uint32_t throttle(struct ingest *in, struct sender *s, size_t len, struct mono_time now)
+{
+	const struct ingest_tuning *t = &in->tuning;
+	double wait = 0;
+
+	if (!t->device_bytes_per_s && !t->device_batches_per_s)
+		return 0;
+	refill(in, s, now);
+	if (t->device_bytes_per_s && s->bytes_left <= 0)
+		wait = (1 - s->bytes_left) / (double)t->device_bytes_per_s;
+	if (t->device_batches_per_s && s->batches_left <= 0 &&
+	    (1 - s->batches_left) / (double)t->device_batches_per_s > wait)
+		wait = (1 - s->batches_left) / (double)t->device_batches_per_s;
+	if (wait > 0)
+		return wait < 3600 ? (uint32_t)wait + 1 : 3600;
+	s->bytes_left -= (double)len;
+	s->batches_left -= 1;
+	return 0;
 }
 
 /* ---- what ---- */
 
-static bool times_are_sane(const struct batch *b)
+static void accept_body(struct ingest *in, struct incoming *msg)
 {
-	int64_t first = batch_first_wall_ns(b), last = batch_last_wall_ns(b);
+	char reason[64];
 
-	return first >= 0 && last >= first;
+	switch (msg->envelope.encoding) {
+	case ENCODING_BATCH:
+	case ENCODING_DEFLATE:
+		accept_batch(in, msg);
+		break;
+	case ENCODING_GAP:
+		accept_gap(in, msg);
+		break;
+	case ENCODING_CLOCK:
+		accept_clock(in, msg);
+		break;
+	default:
+		snprintf(reason, sizeof(reason), "encoding %u is unknown to this version",
+			 (unsigned)msg->envelope.encoding);
+		refuse_invalid(in, msg, reason);
+	}
 }
 
-/* Decodes into p. Returns 0, -EBADMSG or -ESTALE with err, or another -errno. */
-static int decode(struct ingest *in, struct batch *b, struct pending *p, struct error *err)
+/* Whether it is there already, and acknowledged. A gap with an unknown part is not. */
+static int is_known(struct ingest *in, struct incoming *msg)
 {
-	uint64_t id = batch_get_header(b)->catalog_id;
-	int r = registry_get_catalog(in->opt.registry, id, &p->cat);
-
-	p->first_value = in->values.n;
-	p->samples = batch_sample_count(b);
-	if (r == -ENOENT) {
-		log_warn("catalog_unknown", "catalog=%016llx vehicle=%s", (unsigned long long)id,
-			 p->lane->sender->vehicle);
-		p->cat = NULL;
+	if (msg->envelope.encoding == ENCODING_GAP && !msg->origin)
 		return 0;
-	}
-	if (r < 0) /* a damaged catalog of ours is no fault of the batch */
-		return r == -EBADMSG ? -EIO : r;
-	r = live_collect(&in->values, b, p->cat, &p->samples, err);
-	if (r == 0)
-		p->n_values = in->values.n - p->first_value;
-	return r;
-}
-
-static int append(struct ingest *in, const struct incoming *msg, const struct batch *b,
-		  struct pending *p)
-{
-	const struct sender *s = msg->lane->sender;
-	struct stream_row row = {
-		.vehicle = s->vehicle_key,
-		.device = s->device_key,
-		.epoch = msg->envelope.epoch,
-		.class = msg->topic.class,
-		.seq = msg->envelope.seq,
-		.received = msg->received,
-		.first_ns = batch_first_wall_ns(b),
-		.last_ns = batch_last_wall_ns(b),
-		.catalog = batch_get_header(b)->catalog_id,
-		.samples = p->samples,
-		.state = p->cat ? STREAM_DECODED : STREAM_WAITING,
-		.encoding = msg->envelope.encoding,
-		.body = msg->envelope.body,
-		.len = msg->envelope.body_len,
-	};
-	int e = stream_begin(in->stream);
-
-	if (e == 0)
-		e = stream_append(in->stream, &row);
-	p->row = row.id;
-	return e;
-}
-
-/* Adds it to its window and to the open transaction. */
-static void store(struct ingest *in, struct incoming *msg, struct batch *b, struct pending *p)
-{
-	int e = pending_reserve(in);
-
-	if (e == 0)
-		e = window_add(&msg->lane->window, msg->envelope.seq);
-	if (e == WINDOW_FORGOT)
-		log_warn("window_full", "vehicle=%s device=%s epoch=%016llx gaps=%d",
-			 msg->topic.vehicle, msg->topic.device,
-			 (unsigned long long)msg->envelope.epoch, WINDOW_RANGES_MAX);
-	if (e < 0) {
-		in->values.n = p->first_value;
-		refuse_busy(in, msg);
-		return;
-	}
-	e = append(in, msg, b, p);
-	if (e < 0) {
-		window_undo(&msg->lane->window, msg->envelope.seq);
-		in->values.n = p->first_value;
-		ingest_abort(in, e);
-		refuse_busy(in, msg);
-		return;
-	}
-	pending_add(in, p);
-}
-
-static void check_and_store(struct ingest *in, struct incoming *msg, struct batch *b)
-{
-	struct pending p = {.lane = msg->lane,
-			    .seq = msg->envelope.seq,
-			    .received = msg->received,
-			    .at = msg->at};
-	struct error err = {0};
-	int r;
-
-	if (!times_are_sane(b)) {
-		refuse_invalid(in, msg, "the batch's times are before 1970 or out of order");
-		return;
-	}
-	r = decode(in, b, &p, &err);
-	if (r == -EBADMSG || r == -ESTALE)
-		refuse_invalid(in, msg, err.text);
-	else if (r < 0)
-		refuse_busy(in, msg);
-	else
-		store(in, msg, b, &p);
+	return lane_has(in, msg->lane, msg->envelope.seq);
 }
 
 void ingest_accept(struct ingest *in, const struct mqtt_message *m)
 {
 	struct incoming msg = {
 		.m = m, .at = timebase_mono(in->opt.tb), .received = timebase_wall(in->opt.tb)};
-	struct error err = {0};
-	struct batch *b;
-	int r;
+	uint32_t wait_s;
+	int known;
 
 	ingest_count(in, payload_bytes, m->len);
 	if (!parse(in, &msg) || !find_lane(in, &msg))
 		return;
-	if (window_has(&msg.lane->window, msg.envelope.seq)) {
-		count_result(in, INGEST_DUPLICATE);
-		receipt_mark(in, msg.lane, msg.envelope.seq);
+	known = is_known(in, &msg);
+	if (known == 1) {
+		accept_known(in, &msg, msg.envelope.seq);
 		return;
 	}
-	if (in->refusing && msg.at.ns < in->refuse_until.ns) {
+	if (known < 0 || (in->refusing && msg.at.ns < in->refuse_until.ns)) {
 		refuse_busy(in, &msg);
 		return;
 	}
-	r = batch_read(&b, &msg.envelope, &err);
-	if (r == -EBADMSG) {
-		refuse_invalid(in, &msg, err.text);
-	} else if (r < 0) {
-		refuse_busy(in, &msg);
-	} else {
-		check_and_store(in, &msg, b);
-		batch_free(b);
+	wait_s = throttle(in, msg.lane->sender, m->len, msg.at);
+	if (wait_s) {
+		count_result(in, INGEST_THROTTLED);
+		refuse(in, &msg, NACK_QUOTA, wait_s);
+		return;
 	}
+	accept_body(in, &msg);
 }

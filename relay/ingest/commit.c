@@ -9,29 +9,59 @@ const double ingest_latency_bounds_s[INGEST_LATENCY_BUCKETS] = {
 	0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 };
 
-int pending_reserve(struct ingest *in)
+static int grow(void **p, size_t *cap, size_t need, size_t size)
 {
-	size_t cap = (size_t)in->tuning.group_commit_batches;
-	struct pending *p;
-	struct lane **lanes;
-	struct sender **senders;
+	size_t more = *cap ? *cap * 2 : 64;
+	void *q;
 
-	if (in->n_pending < in->pending_cap)
+	if (need <= *cap)
 		return 0;
-	if (cap <= in->pending_cap)
-		cap = in->pending_cap + 1;
-	p = realloc(in->pending, cap * sizeof(*p));
-	if (p)
-		in->pending = p;
-	lanes = realloc(in->txn_lanes, cap * sizeof(struct lane *));
-	if (lanes)
-		in->txn_lanes = lanes;
-	senders = realloc(in->txn_senders, cap * sizeof(struct sender *));
-	if (senders)
-		in->txn_senders = senders;
-	if (!p || !lanes || !senders)
+	if (more < need)
+		more = need;
+	q = realloc(*p, more * size);
+	if (!q)
 		return -ENOMEM;
-	in->pending_cap = cap;
+	*p = q;
+	*cap = more;
+	return 0;
+}
+
+/* A pending touches one sender, and so does a clock that is taught by one that is then refused. */
+static int reserve(struct ingest *in)
+{
+	int r = grow((void **)&in->pending, &in->pending_cap, in->n_pending + 1,
+		     sizeof(*in->pending));
+
+	if (r == 0)
+		r = grow((void **)&in->txn_senders, &in->txn_senders_cap, in->n_txn_senders + 1,
+			 sizeof(struct sender *));
+	return r;
+}
+
+int txn_begin(struct ingest *in)
+{
+	int r = reserve(in);
+
+	if (r == 0 && !stream_in_transaction(in->stream)) {
+		r = stream_begin(in->stream);
+		(void)!loop_timer_in(in->loop, &in->commit_timer,
+				     in->tuning.group_commit_ms * NS_PER_MS);
+	}
+	return r;
+}
+
+int txn_touch(struct ingest *in, struct lane *l)
+{
+	int r;
+
+	if (l->in_txn)
+		return 0;
+	r = grow((void **)&in->txn_lanes, &in->txn_lanes_cap, in->n_txn_lanes + 1,
+		 sizeof(struct lane *));
+	if (r < 0)
+		return r;
+	l->in_txn = true;
+	in->txn_lanes[in->n_txn_lanes++] = l;
 	return 0;
 }
 
@@ -48,23 +78,21 @@ static void count_stats(struct ingest *in, const struct pending *p)
 	struct sender *s = p->lane->sender;
 
 	sender_touch(in, s);
-	s->stats.batches++;
-	if (p->cat)
-		s->stats.samples += p->samples;
 	s->stats.last_seen_ns = p->received.ns;
 	s->stats.epoch = p->lane->epoch;
+	if (p->kind != PENDING_BATCH)
+		return;
+	s->stats.batches++;
+	p->lane->counts.batches++;
+	p->lane->counts.samples += p->samples;
+	if (p->cat)
+		s->stats.samples += p->samples;
 }
 
 void pending_add(struct ingest *in, const struct pending *p)
 {
-	if (!in->n_pending)
-		(void)!loop_timer_in(in->loop, &in->commit_timer,
-				     in->tuning.group_commit_ms * NS_PER_MS);
 	in->pending[in->n_pending++] = *p;
-	if (!p->lane->in_txn) {
-		p->lane->in_txn = true;
-		in->txn_lanes[in->n_txn_lanes++] = p->lane;
-	}
+	p->lane->sender->in_flight[p->lane->class]++;
 	count_stats(in, p);
 	if (in->n_pending >= (size_t)in->tuning.group_commit_batches || in->values.n >= VALUES_MAX)
 		ingest_commit(in);
@@ -89,6 +117,8 @@ void ingest_storage_is(struct ingest *in, int e)
 /* The transaction is over, well or not. */
 static void end_transaction(struct ingest *in)
 {
+	for (size_t i = 0; i < in->n_pending; i++)
+		in->pending[i].lane->sender->in_flight[in->pending[i].lane->class]--;
 	for (size_t i = 0; i < in->n_txn_lanes; i++)
 		in->txn_lanes[i]->in_txn = false;
 	for (size_t i = 0; i < in->n_txn_senders; i++)
@@ -100,20 +130,40 @@ static void end_transaction(struct ingest *in)
 
 void ingest_abort(struct ingest *in, int e)
 {
-	size_t n = in->n_pending;
-
 	stream_rollback(in->stream);
 	ingest_storage_is(in, e);
-	while (n-- > 0) {
-		const struct pending *p = &in->pending[n];
+	for (size_t i = 0; i < in->n_pending; i++) {
+		const struct pending *p = &in->pending[i];
 
-		window_undo(&p->lane->window, p->seq);
 		receipt_nack(in, p->lane, p->seq, NACK_BUSY, RETRY_BUSY_S);
 	}
-	for (size_t i = 0; i < in->n_txn_senders; i++)
+	/* What is on disk is right again; what is in memory is read from there before its next use.
+	 */
+	for (size_t i = 0; i < in->n_txn_lanes; i++)
+		in->txn_lanes[i]->stale = true;
+	for (size_t i = 0; i < in->n_txn_senders; i++) {
 		in->txn_senders[i]->stats = in->txn_senders[i]->committed;
+		in->txn_senders[i]->clock = (struct stream_clock){0};
+	}
 	ingest_count(in, results[INGEST_BUSY], in->n_pending);
 	end_transaction(in);
+}
+
+static int put_lane(struct ingest *in, struct lane *l, struct wall_time now)
+{
+	const struct sender *s = l->sender;
+	int e = stream_put_window(in->stream, s->vehicle_key, s->device_key, l->epoch, l->class,
+				  &l->window, &l->counts, now);
+
+	if (e < 0 || !l->fresh)
+		return e;
+	e = stream_limit_windows(in->stream, s->device_key, WINDOWS_MAX, now);
+	if (e <= 0)
+		return e;
+	log_warn("windows_forgotten", "vehicle=%s device=%s windows=%d kept=%d", s->vehicle,
+		 s->device, e, WINDOWS_MAX);
+	ingest_count(in, windows_forgotten, (uint64_t)e);
+	return 0;
 }
 
 static int write_and_commit(struct ingest *in)
@@ -121,14 +171,8 @@ static int write_and_commit(struct ingest *in)
 	struct wall_time now = timebase_wall(in->opt.tb);
 	int e = 0;
 
-	for (size_t i = 0; i < in->n_txn_lanes && e == 0; i++) {
-		const struct lane *l = in->txn_lanes[i];
-
-		e = stream_put_window(in->stream, l->sender->vehicle_key, l->sender->device_key,
-				      l->epoch, l->class, &l->window, now);
-		if (e == 0 && l->fresh)
-			e = stream_limit_windows(in->stream, l->sender->device_key, WINDOWS_MAX);
-	}
+	for (size_t i = 0; i < in->n_txn_lanes && e == 0; i++)
+		e = put_lane(in, in->txn_lanes[i], now);
 	for (size_t i = 0; i < in->n_txn_senders && e == 0; i++) {
 		const struct sender *s = in->txn_senders[i];
 
@@ -145,7 +189,7 @@ static void show(struct ingest *in, const struct pending *p)
 	const struct live_value *v;
 	int r;
 
-	if (!p->cat || !p->n_values)
+	if (p->kind != PENDING_BATCH || !p->cat || !p->n_values)
 		return;
 	v = in->values.v + p->first_value;
 	r = live_apply(in->opt.live, s->vehicle_key, p->cat, v, p->n_values, p->received);
@@ -153,6 +197,16 @@ static void show(struct ingest *in, const struct pending *p)
 		r = hub_publish(in->opt.hub, s->vehicle_key, s->vehicle, p->cat, v, p->n_values);
 	if (r < 0)
 		log_error("live_failed", "vehicle=%s error=\"%s\"", s->vehicle, strerror(-r));
+}
+
+/* Values that are shown already get their right times at once; rows follow by and by. */
+static void show_clock(struct ingest *in, const struct pending *p)
+{
+	const struct sender *s = p->lane->sender;
+
+	if (p->learnt.boot)
+		live_set_clock(in->opt.live, s->vehicle_key, s->device_key, p->learnt.boot,
+			       p->learnt.clock_ns, p->learnt.quality);
 }
 
 static size_t latency_bucket(int64_t ns)
@@ -164,6 +218,36 @@ static size_t latency_bucket(int64_t ns)
 	return i;
 }
 
+static enum ingest_result result_of(const struct pending *p)
+{
+	switch (p->kind) {
+	case PENDING_GAP:
+		return INGEST_GAP;
+	case PENDING_CLOCK:
+		return INGEST_CLOCK;
+	case PENDING_KNOWN:
+		return INGEST_DUPLICATE;
+	case PENDING_BATCH:
+	default:
+		return p->cat ? INGEST_STORED : INGEST_UNKNOWN_CATALOG;
+	}
+}
+
+/* Under the lock. */
+static void count_one(struct ingest_stats *s, const struct pending *p)
+{
+	uint32_t reason = p->reason < GAP_REASONS ? p->reason : GAP_UNEXPLAINED;
+
+	s->results[result_of(p)]++;
+	s->samples += p->cat ? p->samples : 0;
+	s->late += p->late;
+	s->origin_known += p->kind == PENDING_KNOWN;
+	if (p->kind == PENDING_GAP) {
+		s->gaps[p->lane->class][reason]++;
+		s->gap_seqs[p->lane->class][reason] += p->missing;
+	}
+}
+
 static void count_committed(struct ingest *in)
 {
 	int64_t now = timebase_mono(in->opt.tb).ns;
@@ -173,8 +257,7 @@ static void count_committed(struct ingest *in)
 	for (size_t i = 0; i < in->n_pending; i++) {
 		const struct pending *p = &in->pending[i];
 
-		in->stats.results[p->cat ? INGEST_STORED : INGEST_UNKNOWN_CATALOG]++;
-		in->stats.samples += p->cat ? p->samples : 0;
+		count_one(&in->stats, p);
 		in->stats.latency[latency_bucket(now - p->at.ns)]++;
 		in->stats.latency_sum_us += (uint64_t)((now - p->at.ns) / NS_PER_US);
 	}
@@ -187,11 +270,14 @@ static void after_commit(struct ingest *in)
 		const struct pending *p = &in->pending[i];
 
 		receipt_mark(in, p->lane, p->seq);
+		receipt_mark(in, p->lane, p->through);
 		show(in, p);
-		in->applied_id = p->row;
+		show_clock(in, p);
+		if (p->row)
+			in->applied_id = p->row;
 	}
 	for (size_t i = 0; i < in->n_txn_lanes; i++)
-		in->txn_lanes[i]->fresh = false;
+		in->txn_lanes[i]->fresh = in->txn_lanes[i]->uncounted = false;
 	for (size_t i = 0; i < in->n_txn_senders; i++)
 		in->txn_senders[i]->committed = in->txn_senders[i]->stats;
 	count_committed(in);

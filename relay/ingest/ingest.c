@@ -19,6 +19,9 @@ static const char *const result_names[INGEST_RESULTS] = {
 	[INGEST_UNKNOWN_CATALOG] = "unknown_catalog",
 	[INGEST_BUSY] = "busy",
 	[INGEST_BAD_TOPIC] = "bad_topic",
+	[INGEST_GAP] = "gap",
+	[INGEST_CLOCK] = "clock",
+	[INGEST_THROTTLED] = "throttled",
 };
 
 const char *ingest_result_name(enum ingest_result r)
@@ -293,4 +296,18 @@ void ingest_get_stats(struct ingest *in, struct ingest_stats *ret)
 	pthread_mutex_lock(&in->lock);
 	*ret = in->stats;
 	pthread_mutex_unlock(&in->lock);
+}
+
+bool ingest_get_device(struct ingest *in, int64_t device, struct ingest_device *ret)
+{
+	struct sender *s;
+
+	pthread_mutex_lock(&in->lock);
+	s = table_get(&in->by_device, &device, sizeof(device));
+	for (unsigned c = 0; s && c < CLASS_COUNT; c++)
+		ret->in_flight[c] = s->in_flight[c];
+	if (s)
+		ret->receipt.ns = s->receipt_ns;
+	pthread_mutex_unlock(&in->lock);
+	return s != NULL;
 }

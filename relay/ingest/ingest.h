@@ -8,18 +8,21 @@
 #include "relay/live/hub.h"
 #include "relay/live/live.h"
 #include "relay/registry/registry.h"
-#include "relay/stream/stream.h"
+#include "relay/stream/clocks.h"
+#include "relay/stream/gaps.h"
 
 struct ingest;
 
 /* What may change while it runs. */
 struct ingest_tuning {
-	int group_commit_ms;	  /* a batch waits at most this long for its commit */
-	int group_commit_batches; /* or until so many wait */
-	int receipt_interval_ms;  /* at most one receipt an interval and device */
-	int unknown_retry_s;	  /* what a device that is not registered is told to wait */
-	int64_t retention_ns;	  /* of history, by the time of receipt */
-	int64_t max_bytes;	  /* of the stream: beyond, the oldest batches go; 0: no limit */
+	int group_commit_ms;	    /* a batch waits at most this long for its commit */
+	int group_commit_batches;   /* or until so many wait */
+	int receipt_interval_ms;    /* at most one receipt an interval and device */
+	int unknown_retry_s;	    /* what a device that is not registered is told to wait */
+	int64_t retention_ns;	    /* of history, by the time of receipt */
+	int64_t max_bytes;	    /* of the stream: beyond, the oldest batches go; 0: no limit */
+	int64_t device_bytes_per_s; /* beyond, a device is told to slow down; 0: no limit */
+	int64_t device_batches_per_s; /* the same */
 };
 
 /* What the file of the stream may grow to with this max_bytes; 0: no limit. */
@@ -58,6 +61,9 @@ enum ingest_result {
 	INGEST_UNKNOWN_CATALOG, /* stored, and waits */
 	INGEST_BUSY,		/* not stored; the sender was told to try later */
 	INGEST_BAD_TOPIC,
+	INGEST_GAP,	  /* stored: will not come */
+	INGEST_CLOCK,	  /* stored: a boot's clock */
+	INGEST_THROTTLED, /* not stored; the sender was told to slow down */
 	INGEST_RESULTS,
 };
 
@@ -65,6 +71,13 @@ enum { INGEST_LATENCY_BUCKETS = 12 };
 
 struct ingest_stats {
 	uint64_t results[INGEST_RESULTS];
+	uint64_t duplicates[CLASS_COUNT];
+	/* By reason; [0]: unexplained, and those of the future. */
+	uint64_t gaps[CLASS_COUNT][GAP_REASONS], gap_seqs[CLASS_COUNT][GAP_REASONS];
+	uint64_t origin_known; /* of the duplicates: stored already under another name */
+	uint64_t late;	       /* stored although a gap had told them missing */
+	uint64_t repaired;     /* rows whose times a clock has put right */
+	uint64_t windows_forgotten;
 	uint64_t samples; /* of stored, decoded batches */
 	uint64_t payload_bytes;
 	uint64_t receipts, receipts_failed, nacks;
@@ -86,3 +99,10 @@ struct ingest_stats {
 extern const double ingest_latency_bounds_s[INGEST_LATENCY_BUCKETS];
 const char *ingest_result_name(enum ingest_result r);
 void ingest_get_stats(struct ingest *in, struct ingest_stats *ret);
+
+/* What is not in the stream of one device. False: it has not sent since the start. */
+struct ingest_device {
+	uint64_t in_flight[CLASS_COUNT]; /* received, not committed yet */
+	struct wall_time receipt;	 /* when the last one went out; 0: none since the start */
+};
+bool ingest_get_device(struct ingest *in, int64_t device, struct ingest_device *ret);

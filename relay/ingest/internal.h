@@ -5,10 +5,14 @@
 #include "relay/registry/table.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum {
-	LANES_MAX = 16,	  /* of one sender, in memory; others are looked up again */
-	WINDOWS_MAX = 64, /* of one device, on disk */
+	LANES_MAX = 16,	    /* of one sender, in memory; others are looked up again */
+	WINDOWS_MAX = 1024, /* of one device, on disk */
+	/* How long a device has to fill holes, or to explain them, when there are
+	 * WINDOW_RANGES_MAX of them. Then the lowest one is closed for each newcomer. */
+	WINDOW_GRACE_S = 600,
 	UNKNOWN_SENDERS_MAX = 1024,
 	VALUES_MAX = 1 << 20, /* live values that wait for a commit */
 	RETRY_BUSY_S = 5,
@@ -22,11 +26,17 @@ struct lane {
 	enum uplink_class class;
 	struct sender *sender;
 	struct window window;
-	bool in_txn;		    /* the open transaction adds to window */
-	bool fresh;		    /* the stream has no window of it yet */
-	bool untold;		    /* seqs between lo and hi are to be told, or nacks */
-	uint64_t lo, hi;	    /* 0: none */
-	struct receipt_nack *nacks; /* RECEIPT_NACKS_MAX, or NULL */
+	struct stream_counts counts;
+	bool stale;		     /* what is on disk was rolled back, and must be read again */
+	bool gaps;		     /* some of window may be in gaps */
+	bool uncounted;		     /* counts has more duplicates than the disk */
+	bool pinned;		     /* in use by a message that looks for another lane */
+	struct mono_time full_since; /* 0: it has room */
+	bool in_txn;		     /* the open transaction adds to window */
+	bool fresh;		     /* the stream has no window of it yet */
+	bool untold;		     /* seqs between lo and hi are to be told, or nacks */
+	uint64_t lo, hi;	     /* 0: none */
+	struct receipt_nack *nacks;  /* RECEIPT_NACKS_MAX, or NULL */
 	size_t n_nacks;
 	uint64_t used; /* turn of its last use */
 	struct lane *next;
@@ -45,12 +55,25 @@ struct sender {
 	bool queued;	       /* for a receipt */
 	struct mono_time told; /* when its last receipt went out */
 	struct sender *next_queued;
+	struct stream_clock clock; /* of the boot it talked of last */
+	struct mono_time refilled; /* the token buckets; tokens may be below zero */
+	double bytes_left, batches_left;
+	/* Read by other threads, under the lock that guards by_device. */
+	_Atomic uint64_t in_flight[CLASS_COUNT];
+	_Atomic int64_t receipt_ns; /* wall time of the last one */
 };
 
-/* A batch in the open transaction. */
+enum pending_kind { PENDING_BATCH, PENDING_GAP, PENDING_CLOCK, PENDING_KNOWN };
+
+/* A batch, or what stands for some, in the open transaction. */
 struct pending {
+	enum pending_kind kind;
 	struct lane *lane;
-	uint64_t seq;
+	uint64_t seq, through;	    /* to be acknowledged; as many as a gap takes, else one */
+	struct stream_clock learnt; /* boot 0: nothing */
+	bool late;		    /* a gap had told it missing */
+	uint32_t reason;	    /* of a gap, with what is missing by it */
+	uint64_t missing;
 	int64_t row;
 	const struct catalog *cat; /* NULL: waits for its catalog */
 	size_t first_value, n_values;
@@ -76,7 +99,7 @@ struct ingest {
 	struct live_values values;
 	struct lane **txn_lanes; /* each lane and sender once */
 	struct sender **txn_senders;
-	size_t n_txn_lanes, n_txn_senders;
+	size_t n_txn_lanes, txn_lanes_cap, n_txn_senders, txn_senders_cap;
 	struct mono_time refuse_until;
 	bool refusing;
 
@@ -85,11 +108,13 @@ struct ingest {
 
 	struct loop_timer commit_timer, receipt_timer, maintain_timer;
 	struct loop_wake wake;
-	struct mono_time save_due, windows_due;
+	struct mono_time save_due;
 	size_t round_left; /* vehicles to save until progress may move */
 	int64_t round_id, applied_id;
 	bool round_valid;
 	bool wanted_changed;
+	bool clocks_changed; /* rows may have to be repaired */
+	bool uncounted;	     /* some lane is */
 	int quarantine_tokens;
 	struct mono_time second_due; /* of upkeep that is not for every turn */
 
@@ -111,27 +136,77 @@ struct sender *sender_get(struct ingest *in, const struct topic_up *t,
 /* 0 or -errno. For an unknown sender the window stays empty. */
 int lane_get(struct ingest *in, struct sender *s, uint64_t epoch, enum uplink_class class,
 	     struct lane **ret) must_check;
+/* Reads the window again after a rollback. */
+int lane_reload(struct ingest *in, struct lane *l) must_check;
 /* Of a vehicle that was removed: its devices are strangers now. No transaction is open. */
 void senders_forget(struct ingest *in, int64_t vehicle);
 void senders_free(struct ingest *in);
 
-/* ---- accept.c ---- */
+/* ---- accept.c: a message, who sent it, and the answers that need no disk ---- */
+
+struct incoming {
+	const struct mqtt_message *m;
+	struct topic_up topic;
+	struct envelope envelope;
+	struct lane *lane, *origin; /* origin: NULL where the envelope has none */
+	struct mono_time at;
+	struct wall_time received;
+};
 
 void ingest_accept(struct ingest *in, const struct mqtt_message *m);
 /* Counts, logs and keeps what could not be read. */
 void ingest_quarantine(struct ingest *in, const char *topic, const char *reason,
 		       const void *payload, size_t len);
+void refuse_invalid(struct ingest *in, struct incoming *msg, const char *reason);
+void refuse_busy(struct ingest *in, struct incoming *msg);
+/* It is there already: acknowledges seq to through, without storing. */
+void accept_known(struct ingest *in, struct incoming *msg, uint64_t through);
+
+/* ---- batch.c, notice.c: what is in the envelope ---- */
+
+void accept_batch(struct ingest *in, struct incoming *msg);
+void accept_gap(struct ingest *in, struct incoming *msg);
+void accept_clock(struct ingest *in, struct incoming *msg);
+
+/* ---- lane.c: windows, in the open transaction ---- */
+
+/* False: too many holes, refuse the message for now. To be asked before anything is added for it.
+ */
+bool lane_fits(struct ingest *in, struct lane *l, uint64_t from, uint64_t through);
+/* Each returns 0, or -errno: roll back. Adds what is stored or told missing, all of from to
+ * through. It fits. */
+int lane_add(struct ingest *in, struct lane *l, uint64_t from, uint64_t through) must_check;
+/* Adds a batch, or takes it out of the gap that told it missing: then *ret_late is set. */
+int lane_take(struct ingest *in, struct lane *l, uint64_t seq, bool *ret_late) must_check;
+/* Whether seq needs no storing: 1, 0 (also: a gap has told it missing), -errno. */
+int lane_has(struct ingest *in, struct lane *l, uint64_t seq) must_check;
+void lane_count_duplicate(struct ingest *in, struct lane *l);
 
 /* ---- commit.c ---- */
 
-int pending_reserve(struct ingest *in) must_check;
-/* Notes a batch that was appended. There is room (pending_reserve). */
+/* Opens the transaction where none is, and makes room for one more pending. Any change to a lane's
+ * window is announced by txn_touch before it is made. */
+int txn_begin(struct ingest *in) must_check;
+int txn_touch(struct ingest *in, struct lane *l) must_check;
+/* Notes what txn_begin has made room for. */
 void pending_add(struct ingest *in, const struct pending *p);
 void sender_touch(struct ingest *in, struct sender *s); /* its counters go with the transaction */
 /* Commits and goes on to receipts and live state, or rolls back and refuses. */
 void ingest_commit(struct ingest *in);
 void ingest_abort(struct ingest *in, int e);
 void ingest_storage_is(struct ingest *in, int e); /* notes how a write went */
+
+/* ---- repair.c ---- */
+
+/* Teaches the device's clock by a batch that is synced, or repairs its row by what is known. */
+int clock_use(struct ingest *in, struct sender *s, struct stream_row *row,
+	      struct stream_clock *ret_learnt) must_check;
+/* Notes what a boot's clock turned out to be. */
+int clock_learn(struct ingest *in, struct sender *s, const struct stream_clock *c) must_check;
+/* Gives row the clock of a batch's header. */
+void clock_of_header(struct stream_row *row, const struct batch_header *h);
+/* One step of repairing rows: 1: perhaps more of them, 0: none left, or -errno. */
+int ingest_repair(struct ingest *in) must_check;
 
 /* ---- receipts.c ---- */
 
@@ -144,6 +219,19 @@ void receipts_flush(struct ingest *in, bool all);
 /* ---- maintain.c ---- */
 
 int ingest_restore(struct ingest *in, struct error *err) must_check;
+/* Rows with bodies of their own. */
+enum { STEP_ROWS = 32 };
+struct row_copies {
+	struct stream_row rows[STEP_ROWS];
+	size_t n;
+};
+int copy_row(void *ctx, const struct stream_row *row);
+void free_rows(struct row_copies *c);
+/* Decodes a row's last values to in->values, stamped. */
+int read_row(struct ingest *in, struct stream_row *row, const struct catalog *cat,
+	     uint64_t *ret_samples, struct error *err) must_check;
+/* The saved state does not have row id as it is now: a replay must start before it. */
+int progress_before(struct ingest *in, int64_t id) must_check;
 /* One turn of upkeep. Returns true when there is more to do at once. */
 bool ingest_maintain(struct ingest *in);
 void ingest_save_all(struct ingest *in);

@@ -7,27 +7,28 @@
 #include <string.h>
 
 enum {
-	RESOLVE_STEP = 32,
 	PRUNE_STEP = 512,
 	SAVE_STEP = 500,
-	WINDOW_IDLE_DAYS = 90,
-	WINDOWS_EVERY_S = 3600,
 	LOG_BYTES_MAX = 64 << 20,
 	QUARANTINE_PER_S = 10,
 };
 
 /* ---- rows that are decoded later, or again ---- */
 
-static int read_row(struct ingest *in, const struct stream_row *row, const struct catalog *cat,
-		    uint64_t *ret_samples, struct error *err)
+int read_row(struct ingest *in, struct stream_row *row, const struct catalog *cat,
+	     uint64_t *ret_samples, struct error *err)
 {
 	struct envelope e = stream_row_envelope(row);
+	size_t first = in->values.n;
 	struct batch *b;
 	int r = batch_read(&b, &e, err);
 
 	if (r < 0)
 		return r;
+	clock_of_header(row, batch_get_header(b));
 	r = live_collect(&in->values, b, cat, ret_samples, err);
+	if (r == 0)
+		live_stamp(in->values.v + first, in->values.n - first, row);
 	batch_free(b);
 	return r;
 }
@@ -40,6 +41,7 @@ static bool is_bad_data(int r)
 static int replay_row(void *ctx, const struct stream_row *row)
 {
 	struct ingest *in = ctx;
+	struct stream_row copy = *row;
 	const struct catalog *cat;
 	char id[ID_MAX + 1];
 	uint64_t samples;
@@ -50,7 +52,7 @@ static int replay_row(void *ctx, const struct stream_row *row)
 	r = registry_get_catalog(in->opt.registry, row->catalog, &cat);
 	in->values.n = 0;
 	if (r == 0)
-		r = read_row(in, row, cat, &samples, NULL);
+		r = read_row(in, &copy, cat, &samples, NULL);
 	if (r == 0)
 		r = live_apply(in->opt.live, row->vehicle, cat, in->values.v, in->values.n,
 			       row->received);
@@ -89,19 +91,15 @@ int ingest_restore(struct ingest *in, struct error *err)
 	stream_get_usage(in->stream, &usage);
 	in->applied_id = usage.last_id;
 	in->wanted_changed = true; /* a catalog may have come just before the stop */
+	in->clocks_changed = true; /* or a clock */
 	return 0;
 }
 
 /* ---- waiting batches ---- */
 
-struct waiting {
-	struct stream_row rows[RESOLVE_STEP]; /* with bodies of their own */
-	size_t n;
-};
-
-static int copy_row(void *ctx, const struct stream_row *row)
+int copy_row(void *ctx, const struct stream_row *row)
 {
-	struct waiting *w = ctx;
+	struct row_copies *w = ctx;
 	uint8_t *body = malloc(row->len ? row->len : 1);
 
 	if (!body)
@@ -113,7 +111,7 @@ static int copy_row(void *ctx, const struct stream_row *row)
 	return 0;
 }
 
-static void free_rows(struct waiting *w)
+void free_rows(struct row_copies *w)
 {
 	for (size_t i = 0; i < w->n; i++)
 		free_ptr(&w->rows[i].body);
@@ -129,6 +127,17 @@ static int add_samples(struct ingest *in, const struct stream_row *row, uint64_t
 		return r;
 	d.samples += samples;
 	return stream_put_device(in->stream, row->vehicle, row->device, &d);
+}
+
+int progress_before(struct ingest *in, int64_t id)
+{
+	int64_t progress;
+	int r = stream_get_progress(in->stream, &progress);
+
+	if (r == 0 && progress >= id)
+		r = stream_put_progress(in->stream, id - 1);
+	in->round_valid = false;
+	return r;
 }
 
 static int resolve_bad(struct ingest *in, const struct stream_row *row, const char *reason)
@@ -171,11 +180,10 @@ static void show_resolved(struct ingest *in, const struct stream_row *row,
 }
 
 /* A transaction a row: they are few, and rare. */
-static int resolve_row(struct ingest *in, const struct stream_row *row, const struct catalog *cat)
+static int resolve_row(struct ingest *in, struct stream_row *row, const struct catalog *cat)
 {
 	struct error err = {0};
 	uint64_t samples = 0;
-	int64_t progress = 0;
 	int read, r;
 
 	in->values.n = 0;
@@ -185,14 +193,10 @@ static int resolve_row(struct ingest *in, const struct stream_row *row, const st
 	r = stream_begin(in->stream);
 	if (r == 0)
 		r = read == 0 ? resolve_good(in, row, samples) : resolve_bad(in, row, err.text);
-	/* The saved state does not have it: after a crash the replay must start before it. */
 	if (r == 0)
-		r = stream_get_progress(in->stream, &progress);
-	if (r == 0 && progress >= row->id)
-		r = stream_put_progress(in->stream, row->id - 1);
+		r = progress_before(in, row->id);
 	if (r == 0)
 		r = stream_commit(in->stream);
-	in->round_valid = false;
 	if (r == 0 && read == 0)
 		show_resolved(in, row, cat, samples);
 	in->values.n = 0;
@@ -202,13 +206,13 @@ static int resolve_row(struct ingest *in, const struct stream_row *row, const st
 /* Returns 1: perhaps more of them, 0: none left, or -errno. */
 static int resolve_step(struct ingest *in, uint64_t catalog, const struct catalog *cat)
 {
-	struct waiting *w = calloc(1, sizeof(*w));
-	int r = w ? stream_each_waiting(in->stream, catalog, RESOLVE_STEP, copy_row, w) : -ENOMEM;
+	struct row_copies *w = calloc(1, sizeof(*w));
+	int r = w ? stream_each_waiting(in->stream, catalog, STEP_ROWS, copy_row, w) : -ENOMEM;
 
 	for (size_t i = 0; w && i < w->n && r == 0; i++)
 		r = resolve_row(in, &w->rows[i], cat);
 	if (r == 0)
-		r = w->n == RESOLVE_STEP;
+		r = w->n == STEP_ROWS;
 	if (w)
 		free_rows(w);
 	free(w);
@@ -373,17 +377,52 @@ static int forget(struct ingest *in)
 	return r < 0 ? r : 1;
 }
 
-static int prune_windows(struct ingest *in, struct mono_time now)
+static int prune_gaps(struct ingest *in)
 {
-	int64_t age = (int64_t)WINDOW_IDLE_DAYS * 24 * 3600 * NS_PER_S;
-	struct wall_time before = {.ns = timebase_wall(in->opt.tb).ns - age};
-	int n;
+	struct wall_time before = {.ns = timebase_wall(in->opt.tb).ns - in->tuning.retention_ns};
+	int n = stream_prune_gaps(in->stream, before, PRUNE_STEP);
 
-	if (now.ns < in->windows_due.ns)
-		return 0;
-	in->windows_due.ns = now.ns + WINDOWS_EVERY_S * NS_PER_S;
-	n = stream_prune_windows(in->stream, before);
 	return n < 0 ? n : 0;
+}
+
+/* ---- duplicates: they open no transaction of their own ---- */
+
+static int save_lane_counts(struct ingest *in, struct sender *s)
+{
+	int r = 0;
+
+	for (struct lane *l = s->lanes; l && r == 0; l = l->next) {
+		if (!l->uncounted)
+			continue;
+		r = l->stale ? lane_reload(in, l) : 0;
+		if (r == 0)
+			r = txn_begin(in);
+		if (r == 0)
+			r = txn_touch(in, l);
+	}
+	return r;
+}
+
+/* The commit writes what was touched. */
+static int save_counts(struct ingest *in)
+{
+	int r = 0;
+
+	if (!in->uncounted)
+		return 0;
+	for (size_t i = 0; i < in->senders.cap && r == 0; i++) {
+		struct sender *s = in->senders.slots[i].value;
+
+		if (s && s->device_key)
+			r = save_lane_counts(in, s);
+	}
+	if (r < 0) {
+		ingest_abort(in, r);
+		return r;
+	}
+	in->uncounted = false;
+	ingest_commit(in);
+	return 0;
 }
 
 /* For what would be too much each turn: there are many a second while there is more to do. */
@@ -421,8 +460,14 @@ bool ingest_maintain(struct ingest *in)
 	}
 	if (r >= 0) {
 		more |= r;
-		r = prune_windows(in, now);
+		r = ingest_repair(in);
 	}
+	if (r >= 0) {
+		more |= r;
+		r = second ? save_counts(in) : 0;
+	}
+	if (r == 0 && second)
+		r = prune_gaps(in);
 	if (r == 0 && second)
 		r = stream_trim_log(in->stream, LOG_BYTES_MAX);
 	if (r < 0) {

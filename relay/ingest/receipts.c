@@ -80,8 +80,10 @@ static int tell_lane(struct ingest *in, struct lane *l)
 {
 	struct receipt r = {.epoch = l->epoch, .class = l->class, .n_nacks = l->n_nacks};
 	uint64_t from = l->lo;
-	int e;
+	int e = l->stale ? lane_reload(in, l) : 0;
 
+	if (e < 0)
+		return e;
 	if (l->n_nacks)
 		memcpy(r.nacks, l->nacks, l->n_nacks * sizeof(*r.nacks));
 	do {
@@ -123,6 +125,7 @@ static bool tell(struct ingest *in, struct sender *s, struct mono_time now, bool
 		return false;
 	}
 	s->told = now;
+	s->receipt_ns = timebase_wall(in->opt.tb).ns;
 	return true;
 }
 

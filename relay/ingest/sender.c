@@ -84,18 +84,24 @@ static int rekey(struct ingest *in, struct sender *s, const struct registry_ids 
 		ingest_commit(in); /* it may point to lanes of s */
 	free_lanes(s);
 	if (s->device_key) {
+		pthread_mutex_lock(&in->lock);
 		table_remove(&in->by_device, &s->device_key, sizeof(s->device_key));
+		pthread_mutex_unlock(&in->lock);
 		in->n_unknown++;
 	}
 	s->device_key = ids->device;
 	s->vehicle_key = ids->vehicle;
 	s->stats = s->committed = (struct stream_device){0};
+	s->clock = (struct stream_clock){0};
+	s->receipt_ns = 0;
 	if (!ids->device)
 		return 0;
 	r = stream_get_device(in->stream, ids->device, &s->stats);
 	s->committed = s->stats;
+	pthread_mutex_lock(&in->lock);
 	if (r == 0)
 		r = table_put(&in->by_device, &s->device_key, sizeof(s->device_key), s);
+	pthread_mutex_unlock(&in->lock);
 	if (r < 0)
 		s->device_key = s->vehicle_key = 0;
 	else
@@ -134,7 +140,7 @@ struct sender *sender_get(struct ingest *in, const struct topic_up *t,
 
 static bool lane_is_idle(const struct lane *l)
 {
-	return !l->in_txn && !l->untold;
+	return !l->in_txn && !l->untold && !l->uncounted && !l->pinned;
 }
 
 static void drop_oldest_lane(struct sender *s)
@@ -154,6 +160,32 @@ static void drop_oldest_lane(struct sender *s)
 	}
 }
 
+static int read_window(struct ingest *in, struct lane *l)
+{
+	int64_t device = l->sender->device_key;
+	int r = stream_get_window(in->stream, device, l->epoch, l->class, &l->window, &l->counts);
+
+	if (r == 0)
+		r = stream_has_gaps(in->stream, device, l->epoch, l->class);
+	if (r < 0)
+		return r;
+	l->gaps = r == 1;
+	l->fresh = !l->window.through && !l->window.n;
+	l->stale = false;
+	return 0;
+}
+
+int lane_reload(struct ingest *in, struct lane *l)
+{
+	uint64_t duplicates = l->counts.duplicates; /* these may be news to the disk */
+
+	window_free(&l->window);
+	int r = read_window(in, l);
+
+	l->counts.duplicates = duplicates;
+	return r;
+}
+
 static int new_lane(struct ingest *in, struct sender *s, uint64_t epoch, enum uplink_class class,
 		    struct lane **ret)
 {
@@ -171,12 +203,11 @@ static int new_lane(struct ingest *in, struct sender *s, uint64_t epoch, enum up
 	l->class = class;
 	l->sender = s;
 	if (s->device_key)
-		r = stream_get_window(in->stream, s->device_key, epoch, class, &l->window);
+		r = read_window(in, l);
 	if (r < 0) {
 		free_lane(l);
 		return r;
 	}
-	l->fresh = !l->window.through && !l->window.n;
 	l->next = s->lanes;
 	s->lanes = l;
 	s->n_lanes++;
@@ -194,6 +225,8 @@ int lane_get(struct ingest *in, struct sender *s, uint64_t epoch, enum uplink_cl
 		l = l->next;
 	if (!l)
 		r = new_lane(in, s, epoch, class, &l);
+	else if (l->stale)
+		r = lane_reload(in, l);
 	if (r < 0)
 		return r;
 	l->used = ++in->turn;

@@ -85,6 +85,7 @@ struct query {
 	struct history_result *res;
 	size_t points_cap;
 	size_t batches;
+	int64_t shift_ns; /* of the row's times */
 	/* The catalog of the last row, and the signal in it. */
 	const struct catalog *cat;
 	uint64_t cat_id;
@@ -183,8 +184,13 @@ static int take_column(void *ctx, const struct batch_column *col)
 	if (col->signal != q->signal)
 		return 0;
 	for (size_t i = 0; i < col->n && r == 0; i++) {
-		if (col->wall_ns[i] >= q->res->from_ns && col->wall_ns[i] <= q->res->to_ns)
-			r = take_sample(q, col->wall_ns[i], col->raw[i], signal);
+		int64_t wall;
+
+		/* A body that lies about its bounds may leave what times can be. */
+		if (__builtin_add_overflow(col->wall_ns[i], q->shift_ns, &wall))
+			continue;
+		if (wall >= q->res->from_ns && wall <= q->res->to_ns)
+			r = take_sample(q, wall, col->raw[i], signal);
 	}
 	return r;
 }
@@ -209,6 +215,7 @@ static int take_row(void *ctx, const struct stream_row *row)
 	struct batch *b;
 	int r;
 
+	q->shift_ns = row->shift_ns;
 	use_catalog(q, row->catalog);
 	if (!q->cat || q->signal == CATALOG_NONE)
 		return 0;

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <string.h>
 
-enum { BLOB_VERSION = 1, BLOB_MAX = 64 << 20 };
+enum { BLOB_VERSION = 2, BLOB_MAX = 64 << 20 };
 
 struct live_slot {
 	const struct catalog *cat;
@@ -102,7 +102,9 @@ static int collect_column(void *ctx, const struct batch_column *col)
 		return r;
 	c->out->v[c->out->n++] = (struct live_value){
 		.signal = col->signal,
+		.quality = CLOCK_SYNCED,
 		.wall_ns = col->wall_ns[col->n - 1],
+		.order_ns = col->wall_ns[col->n - 1],
 		.raw = col->raw[col->n - 1],
 	};
 	c->samples += col->n;
@@ -122,6 +124,55 @@ int live_collect(struct live_values *out, struct batch *b, const struct catalog 
 	}
 	*ret_samples = c.samples;
 	return 0;
+}
+
+/* Two boots of one vehicle get the same hash once in 2^30; then their mono times are compared, and
+ * the state of a signal is old until the next value. */
+static uint32_t hash_boot(int64_t device, uint64_t boot)
+{
+	uint64_t x = boot ^ (uint64_t)device * 0x9e3779b97f4a7c15u;
+
+	if (!boot)
+		return 0;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+	x >>= 34;
+	return x ? (uint32_t)x : 1;
+}
+
+/* Times are anyone's: differences wrap. */
+static int64_t wrap_sub(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a - (uint64_t)b);
+}
+
+static int64_t order_of(const struct live_value *v, const struct stream_row *row)
+{
+	if (row->quality == CLOCK_SYNCED)
+		return v->wall_ns;
+	if (row->news)
+		return row->received.ns;
+	return v->wall_ns <= row->received.ns ? v->wall_ns : 0;
+}
+
+void live_stamp(struct live_value *v, size_t n, const struct stream_row *row)
+{
+	uint32_t boot = hash_boot(row->device, row->boot);
+
+	for (size_t i = 0; i < n; i++) {
+		v[i].boot = boot & 0x3fffffff;
+		v[i].quality = (unsigned)row->quality & 3;
+		v[i].mono_ns = wrap_sub(v[i].wall_ns, row->clock_ns);
+		v[i].wall_ns = (int64_t)((uint64_t)v[i].wall_ns + (uint64_t)row->shift_ns);
+		v[i].order_ns = order_of(&v[i], row);
+	}
+}
+
+bool live_is_newer(const struct live_value *a, const struct live_value *b, int64_t limit_ns)
+{
+	if (a->boot && a->boot == b->boot)
+		return a->mono_ns >= b->mono_ns;
+	return a->order_ns >= b->order_ns || b->order_ns > limit_ns;
 }
 
 /* Index of signal, or of where it belongs. */
@@ -146,7 +197,7 @@ static int put_value(struct live_values *vs, const struct live_value *v, int64_t
 	int r;
 
 	if (i < vs->n && vs->v[i].signal == v->signal) {
-		if (v->wall_ns >= vs->v[i].wall_ns || vs->v[i].wall_ns > limit_ns)
+		if (live_is_newer(v, &vs->v[i], limit_ns))
 			vs->v[i] = *v;
 		return 0;
 	}
@@ -238,6 +289,42 @@ int live_apply(struct live *l, int64_t vehicle, const struct catalog *cat,
 	r = apply_locked(l, vehicle, cat, v, n, received.ns + LIVE_FUTURE_MAX_S * NS_PER_S);
 	pthread_mutex_unlock(&l->lock);
 	return r;
+}
+
+static void repair_value(struct live_value *v, int64_t clock_ns, enum clock_quality q)
+{
+	int64_t wall;
+
+	if (__builtin_add_overflow(v->mono_ns, clock_ns, &wall) || wall < 0)
+		return;
+	v->wall_ns = wall;
+	v->quality = (unsigned)q & 3;
+	if (q == CLOCK_SYNCED)
+		v->order_ns = wall;
+}
+
+static void repair_slot(struct live_slot *s, uint32_t boot, int64_t clock_ns, enum clock_quality q)
+{
+	for (size_t i = 0; i < s->values.n; i++) {
+		struct live_value *v = &s->values.v[i];
+
+		if (v->boot == boot && v->quality < (unsigned)q)
+			repair_value(v, clock_ns, q);
+	}
+}
+
+void live_set_clock(struct live *l, int64_t vehicle, int64_t device, uint64_t boot,
+		    int64_t clock_ns, enum clock_quality q)
+{
+	struct live_vehicle *v;
+
+	pthread_mutex_lock(&l->lock);
+	v = find_vehicle(l, vehicle);
+	for (size_t i = 0; v && i < v->n_slots; i++)
+		repair_slot(&v->slot[i], hash_boot(device, boot), clock_ns, q);
+	if (v)
+		mark_dirty(l, v);
+	pthread_mutex_unlock(&l->lock);
 }
 
 static void unlink_dirty(struct live *l, struct live_vehicle *v)
@@ -334,8 +421,33 @@ size_t live_catalogs(struct live *l, int64_t vehicle, const struct catalog *ret[
 	return n;
 }
 
-/* ---- blobs: version, then a slot each: catalog id, count, (signal, time, raw) as varints, the
- * first two as differences ---- */
+/* ---- blobs: version, then a slot each: catalog id, count, values as varints ----
+ *
+ * Of a value: signal, wall time, raw; from version 2 on also boot and quality, the clock (wall -
+ * mono), and by what order_ns is above the wall time. Signal, times and clock as differences to the
+ * value before, boot and quality as bits that differ from there. */
+
+struct blob_state {
+	uint64_t signal, wall, clock, stamp; /* of the value before */
+};
+
+static uint64_t stamp_of(const struct live_value *v)
+{
+	return (uint64_t)v->boot << 2 | v->quality;
+}
+
+static void encode_value(const struct live_value *v, struct blob_state *b, struct buf *out)
+{
+	uint64_t wall = (uint64_t)v->wall_ns, clock = wall - (uint64_t)v->mono_ns;
+
+	(void)buf_put_varint(out, v->signal - b->signal);
+	(void)buf_put_varint(out, zigzag_encode((int64_t)(wall - b->wall)));
+	(void)buf_put_varint(out, v->raw);
+	(void)buf_put_varint(out, stamp_of(v) ^ b->stamp);
+	(void)buf_put_varint(out, zigzag_encode((int64_t)(clock - b->clock)));
+	(void)buf_put_varint(out, zigzag_encode(wrap_sub(v->order_ns, v->wall_ns)));
+	*b = (struct blob_state){v->signal, wall, clock, stamp_of(v)};
+}
 
 static int encode_vehicle(const struct live_vehicle *v, struct buf *out)
 {
@@ -343,20 +455,12 @@ static int encode_vehicle(const struct live_vehicle *v, struct buf *out)
 	(void)buf_put_varint(out, BLOB_VERSION);
 	for (size_t i = 0; i < v->n_slots; i++) {
 		const struct live_values *vs = &v->slot[i].values;
-		uint32_t signal = 0;
-		int64_t wall = 0;
+		struct blob_state b = {0};
 
 		(void)buf_put_fixed64(out, v->slot[i].cat->id);
 		(void)buf_put_varint(out, vs->n);
-		for (size_t j = 0; j < vs->n; j++) {
-			uint64_t diff = (uint64_t)vs->v[j].wall_ns - (uint64_t)wall;
-
-			(void)buf_put_varint(out, vs->v[j].signal - signal);
-			(void)buf_put_varint(out, zigzag_encode((int64_t)diff));
-			(void)buf_put_varint(out, vs->v[j].raw);
-			signal = vs->v[j].signal;
-			wall = vs->v[j].wall_ns;
-		}
+		for (size_t j = 0; j < vs->n; j++)
+			encode_value(&vs->v[j], &b, out);
 	}
 	return out->failed;
 }
@@ -394,23 +498,38 @@ size_t live_unsaved(const struct live *l)
 	return l->n_dirty;
 }
 
+static struct live_value decode_value(struct cursor *c, uint64_t version, struct blob_state *b)
+{
+	struct live_value v = {.quality = CLOCK_SYNCED};
+
+	b->signal += cursor_varint(c);
+	b->wall += (uint64_t)zigzag_decode(cursor_varint(c));
+	v.signal = (uint32_t)b->signal;
+	v.wall_ns = v.order_ns = (int64_t)b->wall;
+	v.raw = cursor_varint(c);
+	if (version < 2)
+		return v;
+	b->stamp ^= cursor_varint(c);
+	b->clock += (uint64_t)zigzag_decode(cursor_varint(c));
+	v.boot = b->stamp >> 2 & 0x3fffffff;
+	v.quality = b->stamp & 3;
+	v.mono_ns = (int64_t)(b->wall - b->clock);
+	v.order_ns = (int64_t)(b->wall + (uint64_t)zigzag_decode(cursor_varint(c)));
+	return v;
+}
+
 /* Reads one slot; with cat NULL its values are passed over. */
-static int restore_slot(struct live *l, struct cursor *c, int64_t vehicle,
+static int restore_slot(struct live *l, struct cursor *c, uint64_t version, int64_t vehicle,
 			const struct catalog *cat)
 {
-	uint64_t n = cursor_varint(c), signal = 0;
-	uint64_t wall = 0;
+	uint64_t n = cursor_varint(c);
+	struct blob_state b = {0};
 
 	for (uint64_t i = 0; i < n && !c->failed; i++) {
-		struct live_value v;
+		struct live_value v = decode_value(c, version, &b);
 		int r = 0;
 
-		signal += cursor_varint(c);
-		wall += (uint64_t)zigzag_decode(cursor_varint(c));
-		v = (struct live_value){.signal = (uint32_t)signal,
-					.wall_ns = (int64_t)wall,
-					.raw = cursor_varint(c)};
-		if (c->failed || (cat && signal >= cat->n_signals))
+		if (c->failed || (cat && b.signal >= cat->n_signals))
 			return -EBADMSG;
 		if (cat)
 			r = apply_locked(l, vehicle, cat, &v, 1, INT64_MAX);
@@ -424,10 +543,11 @@ int live_restore(struct live *l, struct registry *reg, int64_t vehicle, const vo
 		 size_t len)
 {
 	struct cursor c = cursor_of(len ? blob : "", len);
+	uint64_t version = cursor_varint(&c);
 	struct live_vehicle *v;
 	int r = 0;
 
-	if (cursor_varint(&c) != BLOB_VERSION)
+	if (version < 1 || version > BLOB_VERSION)
 		return -EBADMSG;
 	pthread_mutex_lock(&l->lock);
 	while (r == 0 && cursor_left(&c) > 0) {
@@ -435,7 +555,7 @@ int live_restore(struct live *l, struct registry *reg, int64_t vehicle, const vo
 
 		r = registry_get_catalog(reg, cursor_fixed64(&c), &cat);
 		if (r == 0 || r == -ENOENT)
-			r = restore_slot(l, &c, vehicle, cat);
+			r = restore_slot(l, &c, version, vehicle, cat);
 	}
 	v = find_vehicle(l, vehicle);
 	if (v)

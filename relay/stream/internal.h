@@ -2,15 +2,21 @@
 #pragma once
 
 #include "base/db.h"
+#include "relay/stream/gaps.h"
 #include "relay/stream/stream.h"
 
 extern const char *const stream_migrations[];
 extern const size_t stream_n_migrations;
 
-/* The columns of a row in the order that stream_row_of reads them. */
-#define STREAM_COLUMNS                                                                             \
-	"id, vehicle, device, epoch, class, seq, received, first, last, catalog, samples, state, " \
-	"encoding, body"
+/* A row in the order that stream_row_of reads it. */
+#define STREAM_SELECT                                                                              \
+	"SELECT b.id, b.vehicle, b.device, b.epoch, b.class, b.seq, b.received, b.first, b.last, " \
+	"b.catalog, b.samples, b.state, b.encoding, b.body, coalesce(u.quality, 2), "              \
+	"coalesce(u.boot, 0), coalesce(u.clock, 0), coalesce(u.shift, 0), coalesce(u.news, 0) "
+#define STREAM_FROM "FROM batch b LEFT JOIN unsure u ON u.batch = b.id "
+#define GAP_COLUMNS                                                                                \
+	"id, vehicle, device, epoch, class, from_seq, through_seq, reason, batches, samples, "     \
+	"first, last, received, missing_through, missing, seqs"
 
 enum stream_stmt {
 	ST_BEGIN,
@@ -36,8 +42,28 @@ enum stream_stmt {
 	ST_FORGET_WINDOWS,
 	ST_FORGET_DEVICES,
 	ST_FORGET_STATE,
-	ST_PRUNE_WINDOWS,
-	ST_LIMIT_WINDOWS,
+	ST_FORGET_GAPS,
+	ST_FORGET_GAP_TOTALS,
+	ST_FORGET_CLOCKS,
+	ST_OLD_WINDOW,
+	ST_DELETE_WINDOW,
+	ST_PUT_GAP,
+	ST_SHRINK_GAP,
+	ST_DELETE_GAP,
+	ST_NEXT_GAP,
+	ST_HAS_GAPS,
+	ST_COUNT_GAP,
+	ST_LIMIT_GAPS,
+	ST_PRUNE_GAPS,
+	ST_PUT_UNSURE,
+	ST_PUT_TIMES,
+	ST_PUT_SHIFT,
+	ST_UNSURE,
+	ST_PUT_CLOCK,
+	ST_LIMIT_CLOCKS,
+	ST_CLOCK,
+	ST_NEXT_CLOCK,
+	ST_CLOCK_DONE,
 	ST_COUNT,
 	ST_LAST_ID,
 	ST_PAGES,
@@ -62,3 +88,27 @@ int stream_walk(sqlite3_stmt *st, int (*cb)(void *ctx, const struct stream_row *
 int stream_read_device(sqlite3_stmt *st, int64_t device, struct stream_device *ret) must_check;
 #define STREAM_DEVICE_SQL                                                                          \
 	"SELECT last_seen, batches, samples, epoch FROM device_stats WHERE device = ?"
+
+/* Of a statement that gives GAP_COLUMNS. Free what it gives. */
+int stream_read_gap(sqlite3_stmt *st, struct stream_gap *ret) must_check;
+
+/* ---- readers ---- */
+
+enum reader_stmt {
+	RD_BEGIN,
+	RD_END,
+	RD_DEVICE,
+	RD_BOUNDS,
+	RD_RANGE,
+	RD_QUARANTINE,
+	RD_LANES,
+	RD_GAPS,
+	RD_GAP_TOTALS,
+	RD_CLOCKS,
+	RD_STMTS,
+};
+
+struct stream_reader {
+	sqlite3 *db;
+	sqlite3_stmt *st[RD_STMTS];
+};

@@ -21,6 +21,11 @@ struct stream_row stream_row_of(sqlite3_stmt *st)
 		.encoding = (uint32_t)sqlite3_column_int64(st, 12),
 		.body = sqlite3_column_blob(st, 13),
 		.len = (size_t)sqlite3_column_bytes(st, 13),
+		.quality = (enum clock_quality)sqlite3_column_int(st, 14),
+		.boot = (uint64_t)sqlite3_column_int64(st, 15),
+		.clock_ns = sqlite3_column_int64(st, 16),
+		.shift_ns = sqlite3_column_int64(st, 17),
+		.news = sqlite3_column_int(st, 18) != 0,
 	};
 }
 
@@ -42,17 +47,22 @@ int stream_walk(sqlite3_stmt *st, int (*cb)(void *ctx, const struct stream_row *
 /* ---- the writer's own ---- */
 
 int stream_get_window(struct stream *s, int64_t device, uint64_t epoch, enum uplink_class class,
-		      struct window *ret)
+		      struct window *ret, struct stream_counts *ret_counts)
 {
 	sqlite3_stmt *st = s->st[ST_WINDOW];
 	int e = db_bind(st, "iii", device, (int64_t)epoch, (int64_t) class);
 
 	*ret = (struct window){0};
+	*ret_counts = (struct stream_counts){0};
 	if (e == 0)
 		e = db_step(st);
-	if (e == DB_ROW)
+	if (e == DB_ROW) {
+		ret_counts->batches = (uint64_t)sqlite3_column_int64(st, 2);
+		ret_counts->samples = (uint64_t)sqlite3_column_int64(st, 3);
+		ret_counts->duplicates = (uint64_t)sqlite3_column_int64(st, 4);
 		e = window_decode(ret, (uint64_t)sqlite3_column_int64(st, 0),
 				  sqlite3_column_blob(st, 1), (size_t)sqlite3_column_bytes(st, 1));
+	}
 	sqlite3_reset(st);
 	return e;
 }
@@ -143,21 +153,22 @@ int stream_each_wanted(struct stream *s, int (*cb)(void *ctx, uint64_t catalog),
 
 /* ---- readers ---- */
 
-enum reader_stmt { RD_BEGIN, RD_END, RD_DEVICE, RD_BOUNDS, RD_RANGE, RD_QUARANTINE, RD_STMTS };
-
 static const char *const reader_sql[RD_STMTS] = {
 	[RD_BEGIN] = "BEGIN",
 	[RD_END] = "COMMIT",
 	[RD_DEVICE] = STREAM_DEVICE_SQL,
 	[RD_BOUNDS] = "SELECT min(first), max(last) FROM batch WHERE vehicle = ?",
-	[RD_RANGE] = "SELECT " STREAM_COLUMNS " FROM batch WHERE vehicle = ? AND last >= ? "
-		     "AND first <= ? AND state = 0 ORDER BY last, id",
+	[RD_RANGE] = STREAM_SELECT STREAM_FROM "WHERE b.vehicle = ? AND b.last >= ? "
+					       "AND b.first <= ? AND b.state = 0 "
+					       "ORDER BY b.last, b.id",
 	[RD_QUARANTINE] = "SELECT count(*) FROM quarantine",
-};
-
-struct stream_reader {
-	sqlite3 *db;
-	sqlite3_stmt *st[RD_STMTS];
+	[RD_LANES] = "SELECT epoch, class, through, above, batches, samples, duplicates, updated "
+		     "FROM window WHERE device = ? ORDER BY updated DESC, class LIMIT ?",
+	[RD_GAPS] = "SELECT " GAP_COLUMNS " FROM gap WHERE device = ? ORDER BY id DESC LIMIT ?",
+	[RD_GAP_TOTALS] = "SELECT epoch, class, reason, gaps, seqs, batches, samples "
+			  "FROM gap_total WHERE device = ? AND gaps > 0",
+	[RD_CLOCKS] = "SELECT boot, clock, quality, updated, todo FROM boot_clock "
+		      "WHERE device = ? ORDER BY updated DESC LIMIT ?",
 };
 
 int stream_reader_open(struct stream_reader **ret, const char *path, struct error *err)

@@ -7,11 +7,11 @@
 
 enum {
 	QUARANTINE_PAYLOAD_MAX = 4096,
-	WINDOW_BLOB_MAX = WINDOW_RANGES_MAX * 20,
+	WINDOW_BLOB_MAX = WINDOW_MISSING_MAX * 20,
 	BUSY_TIMEOUT_MS = 5000, /* as base/db.h has it */
 };
 
-const char *const stream_migrations[] = {relay_stream_schema_1};
+const char *const stream_migrations[] = {relay_stream_schema_1, relay_stream_schema_2};
 const size_t stream_n_migrations = array_len(stream_migrations);
 
 static const char *const sql[ST_STMTS] = {
@@ -22,7 +22,8 @@ static const char *const sql[ST_STMTS] = {
 		      "last, catalog, samples, state, encoding, body) "
 		      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[ST_PUT_WINDOW] = "INSERT OR REPLACE INTO window (device, epoch, class, vehicle, through, "
-			  "above, updated) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			  "above, updated, batches, samples, duplicates) "
+			  "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[ST_PUT_DEVICE] = "INSERT OR REPLACE INTO device_stats (device, vehicle, last_seen, "
 			  "batches, samples, epoch) VALUES (?, ?, ?, ?, ?, ?)",
 	[ST_QUARANTINE] = "INSERT INTO quarantine (received, topic, reason, bytes, payload) "
@@ -33,14 +34,14 @@ static const char *const sql[ST_STMTS] = {
 	[ST_PUT_STATE] = "INSERT OR REPLACE INTO state (vehicle, applied_through, blob) "
 			 "VALUES (?, ?, ?)",
 	[ST_PUT_PROGRESS] = "UPDATE progress SET applied_through = ?",
-	[ST_WINDOW] = "SELECT through, above FROM window WHERE device = ? AND epoch = ? "
-		      "AND class = ?",
+	[ST_WINDOW] = "SELECT through, above, batches, samples, duplicates FROM window "
+		      "WHERE device = ? AND epoch = ? AND class = ?",
 	[ST_DEVICE] = STREAM_DEVICE_SQL,
 	[ST_PROGRESS] = "SELECT applied_through FROM progress",
 	[ST_STATES] = "SELECT vehicle, blob FROM state",
-	[ST_AFTER] = "SELECT " STREAM_COLUMNS " FROM batch WHERE id > ? AND state = 0 ORDER BY id",
-	[ST_WAITING] = "SELECT " STREAM_COLUMNS " FROM batch WHERE catalog = ? AND state = 1 "
-		       "ORDER BY id LIMIT ?",
+	[ST_AFTER] = STREAM_SELECT STREAM_FROM "WHERE b.id > ? AND b.state = 0 ORDER BY b.id",
+	[ST_WAITING] = STREAM_SELECT STREAM_FROM "WHERE b.catalog = ? AND b.state = 1 "
+						 "ORDER BY b.id LIMIT ?",
 	[ST_WANTED] = "SELECT DISTINCT catalog FROM batch WHERE state = 1",
 	[ST_PRUNE] = "DELETE FROM batch WHERE id IN (SELECT id FROM batch ORDER BY id LIMIT ?) "
 		     "AND received < ?",
@@ -49,10 +50,48 @@ static const char *const sql[ST_STMTS] = {
 	[ST_FORGET_WINDOWS] = "DELETE FROM window WHERE vehicle = ?",
 	[ST_FORGET_DEVICES] = "DELETE FROM device_stats WHERE vehicle = ?",
 	[ST_FORGET_STATE] = "DELETE FROM state WHERE vehicle = ?",
-	[ST_PRUNE_WINDOWS] = "DELETE FROM window WHERE updated < ?",
-	[ST_LIMIT_WINDOWS] = "DELETE FROM window WHERE device = ?1 AND (epoch, class) NOT IN "
-			     "(SELECT epoch, class FROM window WHERE device = ?1 "
-			     "ORDER BY updated DESC LIMIT ?2)",
+	[ST_FORGET_GAPS] = "DELETE FROM gap WHERE vehicle = ?",
+	[ST_FORGET_GAP_TOTALS] = "DELETE FROM gap_total WHERE vehicle = ?",
+	[ST_FORGET_CLOCKS] = "DELETE FROM boot_clock WHERE vehicle = ?",
+	[ST_OLD_WINDOW] = "SELECT epoch, class, vehicle, through, above FROM window "
+			  "WHERE device = ? ORDER BY updated DESC LIMIT 1 OFFSET ?",
+	[ST_DELETE_WINDOW] = "DELETE FROM window WHERE device = ? AND epoch = ? AND class = ?",
+	[ST_PUT_GAP] = "INSERT INTO gap (vehicle, device, epoch, class, from_seq, through_seq, "
+		       "reason, batches, samples, first, last, received, missing_through, missing, "
+		       "seqs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[ST_SHRINK_GAP] = "UPDATE gap SET missing_through = ?, missing = ?, seqs = ? WHERE id = ?",
+	[ST_DELETE_GAP] = "DELETE FROM gap WHERE id = ?",
+	[ST_NEXT_GAP] = "SELECT " GAP_COLUMNS " FROM gap WHERE device = ? AND epoch = ? "
+			"AND class = ? AND from_seq <= ? AND through_seq >= ? AND id > ? "
+			"ORDER BY id LIMIT 1",
+	[ST_HAS_GAPS] = "SELECT 1 FROM gap WHERE device = ? AND epoch = ? AND class = ? LIMIT 1",
+	/* Sums stay below 2^62, and what is added is below that: it never overflows. */
+	[ST_COUNT_GAP] =
+		"INSERT INTO gap_total (device, epoch, class, reason, vehicle, gaps, seqs, "
+		"batches, samples) VALUES (?1, ?2, ?3, ?4, ?5, max(?6, 0), max(?7, 0), "
+		"max(?8, 0), max(?9, 0)) ON CONFLICT DO UPDATE SET gaps = max(gaps + ?6, 0), "
+		"seqs = max(min(seqs + ?7, 1 << 61), 0), "
+		"batches = max(min(batches + ?8, 1 << 61), 0), "
+		"samples = max(min(samples + ?9, 1 << 61), 0)",
+	[ST_LIMIT_GAPS] = "DELETE FROM gap WHERE device = ?1 AND id <= (SELECT id FROM gap "
+			  "WHERE device = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+	[ST_PRUNE_GAPS] = "DELETE FROM gap WHERE id IN (SELECT id FROM gap ORDER BY id LIMIT ?) "
+			  "AND received < ?",
+	[ST_PUT_UNSURE] = "INSERT INTO unsure (batch, device, boot, quality, clock, shift, news) "
+			  "VALUES (?, ?, ?, ?, ?, ?, ?)",
+	[ST_PUT_TIMES] = "UPDATE batch SET first = ?, last = ? WHERE id = ?",
+	[ST_PUT_SHIFT] = "UPDATE unsure SET shift = ?, quality = ? WHERE batch = ?",
+	[ST_UNSURE] = STREAM_SELECT "FROM unsure u JOIN batch b ON b.id = u.batch "
+				    "WHERE u.device = ? AND u.boot = ? AND u.quality < ? LIMIT ?",
+	[ST_PUT_CLOCK] = "INSERT OR REPLACE INTO boot_clock (device, boot, vehicle, clock, "
+			 "quality, updated, todo) VALUES (?, ?, ?, ?, ?, ?, 1)",
+	[ST_LIMIT_CLOCKS] = "DELETE FROM boot_clock WHERE device = ?1 AND boot IN (SELECT boot "
+			    "FROM boot_clock WHERE device = ?1 ORDER BY updated DESC "
+			    "LIMIT -1 OFFSET ?2)",
+	[ST_CLOCK] = "SELECT boot, clock, quality FROM boot_clock WHERE device = ? AND boot = ?",
+	[ST_NEXT_CLOCK] = "SELECT boot, clock, quality, device FROM boot_clock WHERE todo = 1 "
+			  "LIMIT 1",
+	[ST_CLOCK_DONE] = "UPDATE boot_clock SET todo = 0 WHERE device = ? AND boot = ?",
 	[ST_COUNT] = "SELECT count(*) FROM batch",
 	[ST_LAST_ID] = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'batch'",
 	[ST_PAGES] = "PRAGMA page_count",
@@ -148,6 +187,15 @@ void stream_rollback(struct stream *s)
 		(void)!db_run(s->st[ST_ROLLBACK]);
 }
 
+static int append_unsure(struct stream *s, const struct stream_row *row)
+{
+	sqlite3_stmt *st = s->st[ST_PUT_UNSURE];
+	int e = db_bind(st, "iiiiiii", row->id, row->device, (int64_t)row->boot,
+			(int64_t)row->quality, row->clock_ns, row->shift_ns, (int64_t)row->news);
+
+	return e < 0 ? e : db_run(st);
+}
+
 int stream_append(struct stream *s, struct stream_row *row)
 {
 	sqlite3_stmt *st = s->st[ST_APPEND];
@@ -163,12 +211,15 @@ int stream_append(struct stream *s, struct stream_row *row)
 		row->id = sqlite3_last_insert_rowid(s->db);
 		s->last_id = row->id;
 		s->rows_added++;
+		if (row->quality < CLOCK_SYNCED || row->shift_ns != 0)
+			e = append_unsure(s, row);
 	}
 	return e;
 }
 
 int stream_put_window(struct stream *s, int64_t vehicle, int64_t device, uint64_t epoch,
-		      enum uplink_class class, const struct window *w, struct wall_time now)
+		      enum uplink_class class, const struct window *w,
+		      const struct stream_counts *counts, struct wall_time now)
 {
 	sqlite3_stmt *st = s->st[ST_PUT_WINDOW];
 	int e;
@@ -176,9 +227,10 @@ int stream_put_window(struct stream *s, int64_t vehicle, int64_t device, uint64_
 	buf_clear(&s->scratch);
 	e = window_encode(w, &s->scratch);
 	if (e == 0)
-		e = db_bind(st, "iiiiibi", device, (int64_t)epoch, (int64_t) class, vehicle,
+		e = db_bind(st, "iiiiibiiii", device, (int64_t)epoch, (int64_t) class, vehicle,
 			    (int64_t)w->through, (const void *)buf_text(&s->scratch),
-			    s->scratch.len, now.ns);
+			    s->scratch.len, now.ns, (int64_t)counts->batches,
+			    (int64_t)counts->samples, (int64_t)counts->duplicates);
 	return e < 0 ? e : db_run(st);
 }
 
@@ -256,31 +308,18 @@ static int run_with(sqlite3_stmt *st, int64_t arg)
 
 int stream_forget_vehicle(struct stream *s, int64_t vehicle, size_t max_rows)
 {
+	static const enum stream_stmt REST[] = {
+		ST_FORGET_WINDOWS, ST_FORGET_DEVICES,	 ST_FORGET_STATE,
+		ST_FORGET_GAPS,	   ST_FORGET_GAP_TOTALS, ST_FORGET_CLOCKS,
+	};
 	int e = db_bind(s->st[ST_FORGET_ROWS], "ii", vehicle, (int64_t)max_rows);
 	int n = deleted(s, e < 0 ? e : db_run(s->st[ST_FORGET_ROWS]));
 
 	if (n != 0)
 		return n;
-	e = run_with(s->st[ST_FORGET_WINDOWS], vehicle);
-	if (e == 0)
-		e = run_with(s->st[ST_FORGET_DEVICES], vehicle);
-	if (e == 0)
-		e = run_with(s->st[ST_FORGET_STATE], vehicle);
+	for (size_t i = 0; i < array_len(REST) && e == 0; i++)
+		e = run_with(s->st[REST[i]], vehicle);
 	return e;
-}
-
-int stream_prune_windows(struct stream *s, struct wall_time before)
-{
-	int e = run_with(s->st[ST_PRUNE_WINDOWS], before.ns);
-
-	return e < 0 ? e : sqlite3_changes(s->db);
-}
-
-int stream_limit_windows(struct stream *s, int64_t device, size_t keep)
-{
-	int e = db_bind(s->st[ST_LIMIT_WINDOWS], "ii", device, (int64_t)keep);
-
-	return e < 0 ? e : db_run(s->st[ST_LIMIT_WINDOWS]);
 }
 
 static uint64_t log_bytes(const struct stream *s)

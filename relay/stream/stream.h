@@ -1,4 +1,5 @@
-/* relay/stream/stream.h: the durable log of batches (stream.db), and its readers.
+/* relay/stream/stream.h: the durable log of batches (stream.db), and its readers. Gaps are in
+ * gaps.h, clocks in clocks.h, what a person asks of a device in report.h.
  *
  * A batch, its place in the window of its (device, epoch, class) and the counters of its device
  * change in one transaction, synced to disk by its commit. The stream is one thread's (ingest);
@@ -25,13 +26,19 @@ struct stream_row {
 	enum uplink_class class;
 	uint64_t seq;
 	struct wall_time received;
-	int64_t first_ns, last_ns; /* wall times of the samples, as the batch claims */
+	int64_t first_ns, last_ns; /* wall times of the samples, repaired where that was possible */
 	uint64_t catalog;
 	uint64_t samples;
 	enum stream_state state;
 	uint32_t encoding;
 	const uint8_t *body; /* borrowed for the call */
 	size_t len;
+	/* Of the clock that it was closed by. With CLOCK_SYNCED only shift_ns is kept. */
+	enum clock_quality quality; /* of first_ns and last_ns */
+	uint64_t boot;		    /* 0: not known */
+	int64_t clock_ns;	    /* wall - mono, as the body has it */
+	int64_t shift_ns;	    /* to be added to all times in the body */
+	bool news; /* nothing that its device closed later was there when it came */
 };
 
 /* Borrows the row's body. */
@@ -48,6 +55,12 @@ struct stream_device {
 	int64_t last_seen_ns;	   /* 0: never */
 	uint64_t batches, samples; /* stored; samples of decoded batches */
 	uint64_t epoch;		   /* of the last batch */
+};
+
+/* Of one (device, epoch, class), since it was first heard of (or since schema 2). */
+struct stream_counts {
+	uint64_t batches, samples; /* stored; samples as the batches claim */
+	uint64_t duplicates;	   /* came again, and were dropped */
 };
 
 struct stream_usage {
@@ -75,7 +88,7 @@ void stream_rollback(struct stream *s); /* fine when none is open */
 int stream_append(struct stream *s, struct stream_row *row) must_check;
 int stream_put_window(struct stream *s, int64_t vehicle, int64_t device, uint64_t epoch,
 		      enum uplink_class class, const struct window *w,
-		      struct wall_time now) must_check;
+		      const struct stream_counts *counts, struct wall_time now) must_check;
 int stream_put_device(struct stream *s, int64_t vehicle, int64_t device,
 		      const struct stream_device *d) must_check;
 /* Keeps the beginning of a message that could not be read, and of such at most rows_max. */
@@ -89,9 +102,10 @@ int stream_put_progress(struct stream *s, int64_t applied_through) must_check;
 
 /* ---- looking back; what cb gets is borrowed for the call, and cb's error ends the walk ---- */
 
-/* The window of a (device, epoch, class); empty where nothing was stored yet. Free it. */
+/* The window and counters of a (device, epoch, class); empty where nothing was stored yet. Free
+ * the window. */
 int stream_get_window(struct stream *s, int64_t device, uint64_t epoch, enum uplink_class class,
-		      struct window *ret) must_check;
+		      struct window *ret, struct stream_counts *ret_counts) must_check;
 int stream_get_device(struct stream *s, int64_t device, struct stream_device *ret) must_check;
 int stream_get_progress(struct stream *s, int64_t *ret) must_check;
 int stream_each_state(struct stream *s,
@@ -113,10 +127,10 @@ int stream_each_wanted(struct stream *s, int (*cb)(void *ctx, uint64_t catalog),
 int stream_prune(struct stream *s, struct wall_time before, size_t max_rows) must_check;
 /* Deletes up to max_rows rows of a vehicle, and in the end the rest of it. Returns how many. */
 int stream_forget_vehicle(struct stream *s, int64_t vehicle, size_t max_rows) must_check;
-/* Keeps the `keep` windows of a device that were added to last. Part of the transaction. */
-int stream_limit_windows(struct stream *s, int64_t device, size_t keep) must_check;
-/* Windows that nothing was added to since `before`. Returns how many it deleted. */
-int stream_prune_windows(struct stream *s, struct wall_time before) must_check;
+/* Keeps the `keep` windows of a device that were added to last; the holes of the others are
+ * recorded as gaps that nobody has explained. Part of the transaction. Returns how many went. */
+int stream_limit_windows(struct stream *s, int64_t device, size_t keep,
+			 struct wall_time now) must_check;
 void stream_get_usage(struct stream *s, struct stream_usage *ret);
 /* Cuts back a write-ahead log beyond max_bytes: readers that overlap without end would let it grow
  * without end. Waits up to STREAM_TRIM_WAIT_MS for those that read now; no transaction is open.

@@ -34,113 +34,238 @@ bool window_has(const struct window *w, uint64_t seq)
 	return i < w->n && w->ranges[i].from <= seq;
 }
 
-static void remove_range(struct window *w, size_t i)
+uint64_t window_top(const struct window *w)
 {
-	w->n--;
-	memmove(&w->ranges[i], &w->ranges[i + 1], (w->n - i) * sizeof(*w->ranges));
+	return w->n ? w->ranges[w->n - 1].to : w->through;
+}
+
+uint64_t window_count(const struct window *w)
+{
+	uint64_t n = w->through;
+
+	for (size_t i = 0; i < w->n; i++)
+		n += w->ranges[i].to - w->ranges[i].from + 1;
+	return n;
+}
+
+/* Room for one more range. */
+static int reserve(struct window *w)
+{
+	size_t cap = w->cap ? w->cap * 2 : 4;
+	struct receipt_range *p;
+
+	if (w->n < w->cap)
+		return 0;
+	p = realloc(w->ranges, cap * sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	w->ranges = p;
+	w->cap = cap;
+	return 0;
 }
 
 static int insert_range(struct window *w, size_t i, uint64_t from, uint64_t to)
 {
-	if (w->n == w->cap) {
-		size_t cap = w->cap ? w->cap * 2 : 4;
-		struct receipt_range *p = realloc(w->ranges, cap * sizeof(*p));
+	int r = reserve(w);
 
-		if (!p)
-			return -ENOMEM;
-		w->ranges = p;
-		w->cap = cap;
-	}
+	if (r < 0)
+		return r;
 	memmove(&w->ranges[i + 1], &w->ranges[i], (w->n - i) * sizeof(*w->ranges));
 	w->ranges[i] = (struct receipt_range){.from = from, .to = to};
 	w->n++;
 	return 0;
 }
 
-/* seq == through + 1: the gap below the first range may have closed. */
-static void advance(struct window *w, uint64_t seq)
+/* Ranges i to j - 1. */
+static void remove_ranges(struct window *w, size_t i, size_t j)
 {
-	w->through = seq;
-	if (w->n && w->ranges[0].from == seq + 1) {
-		w->through = w->ranges[0].to;
-		remove_range(w, 0);
-	}
+	if (i == j)
+		return;
+	memmove(&w->ranges[i], &w->ranges[j], (w->n - j) * sizeof(*w->ranges));
+	w->n -= j - i;
 }
 
-/* A range of its own for seq, at i. */
-static int add_range(struct window *w, size_t i, uint64_t seq)
+static void raise_through(struct window *w, uint64_t to)
 {
-	int r;
+	size_t n = 0;
 
-	if (w->n < WINDOW_RANGES_MAX)
-		return insert_range(w, i, seq, seq);
-	remove_range(w, 0);
-	r = insert_range(w, i > 0 ? i - 1 : 0, seq, seq);
-	return r < 0 ? r : WINDOW_FORGOT;
+	w->through = to;
+	while (n < w->n && w->ranges[n].from - 1 <= w->through) {
+		if (w->ranges[n].to > w->through)
+			w->through = w->ranges[n].to;
+		n++;
+	}
+	remove_ranges(w, 0, n);
+}
+
+static bool is_full(const struct window *w)
+{
+	return w->n >= (w->max ? w->max : WINDOW_RANGES_MAX);
+}
+
+/* The first range that meets or touches [from, to], and the first after it that does not. */
+static void find_touching(const struct window *w, uint64_t from, uint64_t to, size_t *ret_i,
+			  size_t *ret_j)
+{
+	size_t j = find_range(w, from - 1);
+
+	*ret_i = j;
+	while (j < w->n && w->ranges[j].from - 1 <= to)
+		j++;
+	*ret_j = j;
+}
+
+bool window_fits(const struct window *w, uint64_t from, uint64_t to)
+{
+	size_t i, j;
+
+	if (from - 1 <= w->through || !is_full(w))
+		return true;
+	find_touching(w, from, to, &i, &j);
+	return i != j;
+}
+
+int window_add_range(struct window *w, uint64_t from, uint64_t to)
+{
+	size_t i, j;
+
+	if (to <= w->through)
+		return WINDOW_HAVE;
+	if (from - 1 <= w->through) {
+		raise_through(w, to);
+		return 0;
+	}
+	find_touching(w, from, to, &i, &j);
+	if (i == j)
+		return is_full(w) ? WINDOW_FULL : insert_range(w, i, from, to);
+	if (j == i + 1 && w->ranges[i].from <= from && w->ranges[i].to >= to)
+		return WINDOW_HAVE;
+	if (from < w->ranges[i].from)
+		w->ranges[i].from = from;
+	w->ranges[i].to = w->ranges[j - 1].to > to ? w->ranges[j - 1].to : to;
+	remove_ranges(w, i + 1, j);
+	return 0;
 }
 
 int window_add(struct window *w, uint64_t seq)
 {
-	size_t i;
-	bool joins_prev, joins_next;
+	return window_add_range(w, seq, seq);
+}
 
-	if (window_has(w, seq))
-		return WINDOW_HAVE;
-	if (seq == w->through + 1) {
-		advance(w, seq);
+/* What is through becomes a range where it is cut. */
+static int lower_through(struct window *w, uint64_t from, uint64_t to)
+{
+	uint64_t old = w->through;
+
+	w->through = from - 1;
+	return to < old ? insert_range(w, 0, to + 1, old) : 0;
+}
+
+/* Range i loses [from, to], which it meets. */
+static int cut_range(struct window *w, size_t i, uint64_t from, uint64_t to)
+{
+	struct receipt_range *r = &w->ranges[i];
+	uint64_t end = r->to;
+
+	if (r->from >= from && end <= to) {
+		remove_ranges(w, i, i + 1);
 		return 0;
 	}
-	i = find_range(w, seq);
-	joins_prev = i > 0 && w->ranges[i - 1].to + 1 == seq;
-	joins_next = i < w->n && w->ranges[i].from == seq + 1;
-	if (joins_prev && joins_next) {
-		w->ranges[i - 1].to = w->ranges[i].to;
-		remove_range(w, i);
-	} else if (joins_prev) {
-		w->ranges[i - 1].to = seq;
-	} else if (joins_next) {
-		w->ranges[i].from = seq;
-	} else {
-		return add_range(w, i, seq);
+	if (r->from < from && end > to) {
+		r->to = from - 1;
+		return insert_range(w, i + 1, to + 1, end);
 	}
+	if (r->from < from)
+		r->to = from - 1;
+	else
+		r->from = to + 1;
 	return 0;
 }
 
-/* In reverse order of adds the state before had no more ranges than cap holds. */
-static void must_insert(struct window *w, size_t i, uint64_t from, uint64_t to)
+int window_remove_range(struct window *w, uint64_t from, uint64_t to)
 {
-	int r;
-
-	assert(w->n < w->cap);
-	r = insert_range(w, i, from, to);
-	assert(r == 0);
-	(void)r;
-}
-
-void window_undo(struct window *w, uint64_t seq)
-{
+	int r = reserve(w); /* a cut makes one more range at most */
 	size_t i;
 
-	if (!window_has(w, seq))
-		return; /* forgotten */
-	if (seq <= w->through) {
-		if (seq < w->through)
-			must_insert(w, 0, seq + 1, w->through);
-		w->through = seq - 1;
-		return;
+	if (r == 0 && from <= w->through)
+		r = lower_through(w, from, to);
+	while (r == 0) {
+		i = find_range(w, from);
+		if (i == w->n || w->ranges[i].from > to)
+			break;
+		r = cut_range(w, i, from, to);
 	}
-	i = find_range(w, seq);
-	struct receipt_range old = w->ranges[i];
+	return r;
+}
 
-	if (old.from == seq && old.to == seq) {
-		remove_range(w, i);
-	} else if (old.from == seq) {
-		w->ranges[i].from++;
-	} else {
-		w->ranges[i].to = seq - 1;
-		if (old.to > seq)
-			must_insert(w, i + 1, seq + 1, old.to);
+int window_add_all(struct window *a, const struct window *b)
+{
+	int r = b->through ? window_add_range(a, 1, b->through) : 0;
+
+	for (size_t i = 0; i < b->n && (r == 0 || r == WINDOW_HAVE); i++)
+		r = window_add_range(a, b->ranges[i].from, b->ranges[i].to);
+	return r == WINDOW_HAVE ? 0 : r;
+}
+
+/* ret has no ranges above these. */
+static int append(struct window *ret, uint64_t from, uint64_t to)
+{
+	if (from == 1) {
+		ret->through = to;
+		return 0;
 	}
+	return insert_range(ret, ret->n, from, to);
+}
+
+/* The pieces of [from, to] that are in w, or that are not. */
+static int pieces(const struct window *w, uint64_t from, uint64_t to, bool in, struct window *ret)
+{
+	uint64_t at = from; /* below it all is dealt with */
+	int r = 0;
+
+	*ret = (struct window){.max = WINDOW_MISSING_MAX};
+	if (at <= w->through) {
+		uint64_t end = w->through < to ? w->through : to;
+
+		r = in ? append(ret, at, end) : 0;
+		at = end + 1;
+	}
+	for (size_t i = find_range(w, at); r == 0 && i < w->n && at <= to; i++) {
+		const struct receipt_range *p = &w->ranges[i];
+		uint64_t first = p->from > at ? p->from : at, last = p->to < to ? p->to : to;
+
+		if (p->from > to)
+			break;
+		if (in)
+			r = append(ret, first, last);
+		else if (first > at)
+			r = append(ret, at, first - 1);
+		at = last + 1;
+	}
+	if (r == 0 && !in && at <= to)
+		r = append(ret, at, to);
+	if (r < 0)
+		window_free(ret);
+	return r;
+}
+
+int window_part(const struct window *w, uint64_t from, uint64_t to, struct window *ret)
+{
+	return pieces(w, from, to, true, ret);
+}
+
+int window_missing(const struct window *w, uint64_t from, uint64_t to, struct window *ret)
+{
+	return pieces(w, from, to, false, ret);
+}
+
+bool window_lowest_hole(const struct window *w, uint64_t *ret_from, uint64_t *ret_to)
+{
+	if (!w->n)
+		return false;
+	*ret_from = w->through + 1;
+	*ret_to = w->ranges[0].from - 1;
+	return true;
 }
 
 int window_encode(const struct window *w, struct buf *out)
@@ -169,7 +294,7 @@ int window_decode(struct window *w, uint64_t through, const void *bytes, size_t 
 
 		/* Ranges neither touch nor wrap, or the set would not be in its one form. */
 		if (!c.failed && gap >= 2 && !__builtin_add_overflow(at, gap, &from) &&
-		    !__builtin_add_overflow(from, more, &to) && w->n < WINDOW_RANGES_MAX)
+		    !__builtin_add_overflow(from, more, &to) && w->n < WINDOW_MISSING_MAX)
 			r = insert_range(w, w->n, from, to);
 		if (r < 0) {
 			window_free(w);

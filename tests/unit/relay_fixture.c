@@ -120,7 +120,8 @@ int append(struct stream *s, int64_t vehicle, uint64_t seq, int64_t t0_ms, uint6
 				 .first_ns = t0_ms * NS_PER_MS,
 				 .last_ns = (t0_ms + (int64_t)n - 1) * NS_PER_MS,
 				 .catalog = store_cat->id,
-				 .samples = n};
+				 .samples = n,
+				 .quality = CLOCK_SYNCED};
 	int r;
 
 	make_body(&body, &row.encoding, t0_ms, first, n);

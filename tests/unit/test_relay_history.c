@@ -19,7 +19,7 @@ struct bench {
 static void open_history(struct bench *b)
 {
 	const struct catalog *c;
-	struct live_value v = {0, 1, 1};
+	struct live_value v = {.wall_ns = 1, .raw = 1};
 	uint64_t id;
 
 	b->reg = open_registry();
@@ -147,7 +147,7 @@ START_TEST(test_unit_of_the_catalog_used_last)
 	struct live *l;
 	struct catalog *other = store_catalog("N");
 	const struct catalog *got[LIVE_CATALOGS_MAX];
-	struct live_value v = {0, 1, 1};
+	struct live_value v = {.wall_ns = 1, .raw = 1};
 
 	ck_assert_int_eq(live_new(&l), 0);
 	ck_assert_int_eq(live_apply(l, 1, store_cat, &v, 1, (struct wall_time){1}), 0);

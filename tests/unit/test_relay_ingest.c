@@ -264,7 +264,9 @@ END_TEST
 
 START_TEST(test_minted_epochs_are_bounded)
 {
-	for (uint64_t epoch = 1; epoch <= 300; epoch++) {
+	enum { EPOCHS = WINDOWS_MAX + 40 };
+
+	for (uint64_t epoch = 1; epoch <= EPOCHS; epoch++) {
 		timebase_fake_advance(&clk, NS_PER_MS);
 		send_one(epoch, 1, epoch);
 		ingest_commit(in);
@@ -275,12 +277,13 @@ START_TEST(test_minted_epochs_are_bounded)
 		     l; l = l->next)
 			l->untold = false;
 	}
-	ck_assert_uint_eq(in->stats.results[INGEST_STORED], 300);
+	ck_assert_uint_eq(in->stats.results[INGEST_STORED], EPOCHS);
+	ck_assert_uint_eq(in->stats.windows_forgotten, EPOCHS - WINDOWS_MAX);
 	ck_assert_int_eq(pragma("SELECT count(*) FROM window"), WINDOWS_MAX);
-	ck_assert_int_eq(pragma("SELECT min(epoch) FROM window"), 300 - WINDOWS_MAX + 1);
+	ck_assert_int_eq(pragma("SELECT min(epoch) FROM window"), EPOCHS - WINDOWS_MAX + 1);
 	ck_assert_uint_le(((struct sender *)table_get(&in->senders, "v1/d1", 5))->n_lanes,
 			  LANES_MAX);
-	send_one(300 - WINDOWS_MAX + 1, 1, 1); /* read back from the disk */
+	send_one(EPOCHS - WINDOWS_MAX + 1, 1, 1); /* read back from the disk */
 	ck_assert_uint_eq(in->stats.results[INGEST_DUPLICATE], 1);
 }
 END_TEST
@@ -382,6 +385,8 @@ START_TEST(test_failed_commit_acknowledges_nothing)
 	ingest_commit(in);
 	(void)sqlite3_commit_hook(stream->db, NULL, NULL);
 	s = table_get(&in->senders, "v1/d1", 5);
+	ck_assert(s->lanes->stale); /* what it has is not what is on disk */
+	ck_assert_int_eq(lane_reload(in, s->lanes), 0);
 	ck_assert(!window_has(&s->lanes->window, 1));
 	ck_assert_int_eq(s->lanes->nacks[0].code, NACK_BUSY);
 	ck_assert_uint_eq(s->stats.batches, 0);

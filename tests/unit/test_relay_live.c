@@ -25,6 +25,15 @@ static int take_state(void *ctx, int64_t vehicle, const void *blob, size_t len)
 	return live_restore(r->live, r->reg, vehicle, blob, len);
 }
 
+static struct live_value synced(uint32_t signal, int64_t wall_s, uint64_t raw)
+{
+	return (struct live_value){.signal = signal,
+				   .quality = CLOCK_SYNCED,
+				   .wall_ns = wall_s * NS_PER_S,
+				   .order_ns = wall_s * NS_PER_S,
+				   .raw = raw};
+}
+
 START_TEST(test_live_state)
 {
 	static const struct wall_time now = {.ns = 1000 * NS_PER_S};
@@ -35,9 +44,9 @@ START_TEST(test_live_state)
 	struct live_snapshot snap;
 	const struct catalog *c;
 	uint64_t id;
-	struct live_value v[] = {{0, 500 * NS_PER_S, 10}, {1, 500 * NS_PER_S, (uint64_t)-3}},
-			  old = {0, 400 * NS_PER_S, 99}, future = {1, 9999 * NS_PER_S, 5},
-			  later = {1, 600 * NS_PER_S, 6};
+	struct live_value v[] = {synced(0, 500, 10), synced(1, 500, (uint64_t)-3)},
+			  old = synced(0, 400, 99), future = synced(1, 9999, 5),
+			  later = synced(1, 600, 6);
 
 	ck_assert_int_eq(registry_add_catalog(reg, store_cat->bytes, store_cat->len, &id, NULL), 0);
 	ck_assert_int_eq(registry_get_catalog(reg, id, &c), 0);
@@ -94,7 +103,7 @@ START_TEST(test_slow_listener_is_told)
 	struct hub *h;
 	struct hub_sub *s, *none;
 	struct hub_event *e = NULL;
-	struct live_value v = {0, 1, 0};
+	struct live_value v = {.wall_ns = 1};
 	uint64_t dropped = 0;
 
 	sleeps = wakes = 0;

@@ -70,6 +70,7 @@ START_TEST(test_stream_reopens)
 	struct stream *s = open_stream(0);
 	struct window w = {0};
 	struct stream_device d = {.batches = 2, .samples = 20, .last_seen_ns = 5, .epoch = 9}, got;
+	struct stream_counts counts = {.batches = 2, .samples = 20, .duplicates = 3};
 	struct stream_usage u;
 	int rows = 0;
 
@@ -77,8 +78,9 @@ START_TEST(test_stream_reopens)
 	ck_assert_int_eq(append(s, 1, 5, 2000, 10, 10), 0);
 	ck_assert_int_eq(window_add(&w, 1), 0);
 	ck_assert_int_eq(window_add(&w, 5), 0);
-	ck_assert_int_eq(
-		stream_put_window(s, 1, 1, UINT64_MAX, CLASS_BULK, &w, (struct wall_time){9}), 0);
+	ck_assert_int_eq(stream_put_window(s, 1, 1, UINT64_MAX, CLASS_BULK, &w, &counts,
+					   (struct wall_time){9}),
+			 0);
 	ck_assert_int_eq(stream_put_device(s, 1, 1, &d), 0);
 	ck_assert_int_eq(stream_commit(s), 0);
 	ck_assert_int_eq(append(s, 1, 6, 3000, 20, 10), 0); /* is not committed */
@@ -88,10 +90,12 @@ START_TEST(test_stream_reopens)
 	s = open_stream(0);
 	ck_assert_int_eq(stream_each_after(s, 0, count_row, &rows), 0);
 	ck_assert_int_eq(rows, 2);
-	ck_assert_int_eq(stream_get_window(s, 1, UINT64_MAX, CLASS_BULK, &w), 0);
+	ck_assert_int_eq(stream_get_window(s, 1, UINT64_MAX, CLASS_BULK, &w, &counts), 0);
+	ck_assert_uint_eq(counts.duplicates, 3);
 	ck_assert(window_has(&w, 1) && window_has(&w, 5) && !window_has(&w, 6));
 	window_free(&w);
-	ck_assert_int_eq(stream_get_window(s, 1, 7, CLASS_BULK, &w), 0);
+	ck_assert_int_eq(stream_get_window(s, 1, 7, CLASS_BULK, &w, &counts), 0);
+	ck_assert_uint_eq(counts.batches, 0);
 	ck_assert_uint_eq(w.through, 0);
 	ck_assert_int_eq(stream_get_device(s, 1, &got), 0);
 	ck_assert_uint_eq(got.samples, 20);

@@ -29,6 +29,24 @@ static void check_same(const struct window *w, const bool *naive)
 	}
 }
 
+static void check_parts(const struct window *w, const bool *naive)
+{
+	uint64_t from = 1 + random_below(SEQ_MAX / 2), to = from + random_below(SEQ_MAX / 2);
+	struct window in, out;
+
+	ck_assert_int_eq(window_part(w, from, to, &in), 0);
+	ck_assert_int_eq(window_missing(w, from, to, &out), 0);
+	for (uint64_t s = 1; s <= SEQ_MAX; s++) {
+		bool asked = s >= from && s <= to;
+
+		ck_assert_int_eq(window_has(&in, s), asked && naive[s]);
+		ck_assert_int_eq(window_has(&out, s), asked && !naive[s]);
+	}
+	ck_assert_uint_eq(window_count(&in) + window_count(&out), to - from + 1);
+	window_free(&in);
+	window_free(&out);
+}
+
 /* As after a restart: through the bytes of the table. */
 static void reload(struct window *w)
 {
@@ -63,57 +81,79 @@ START_TEST(test_is_the_naive_set)
 }
 END_TEST
 
-START_TEST(test_undo_in_reverse)
+/* Ranges added, taken out and asked for, against the naive set. */
+START_TEST(test_ranges_are_the_naive_ones)
 {
 	for (int round = 0; round < ROUNDS; round++) {
 		struct window w = {0};
 		bool naive[SEQ_MAX + 1] = {false};
-		uint64_t added[64];
-		size_t n = 0;
 
-		for (int i = 0; i < 50; i++) {
-			uint64_t seq = 1 + random_below(120);
+		for (int i = 0; i < STEPS / 4; i++) {
+			uint64_t from = 1 + random_below(SEQ_MAX);
+			uint64_t to = from + random_below((uint32_t)(SEQ_MAX - from + 1));
+			bool had = true, remove = random_below(3) == 0;
 
-			ck_assert_int_ge(window_add(&w, seq), 0);
-			naive[seq] = true;
+			for (uint64_t s = from; s <= to; s++)
+				had = had && naive[s];
+			if (remove)
+				ck_assert_int_eq(window_remove_range(&w, from, to), 0);
+			else
+				ck_assert_int_eq(window_add_range(&w, from, to),
+						 had ? WINDOW_HAVE : 0);
+			for (uint64_t s = from; s <= to; s++)
+				naive[s] = !remove;
+			if (i % 32 == 0) {
+				check_same(&w, naive);
+				check_parts(&w, naive);
+			}
 		}
-		while (n < array_len(added)) {
-			uint64_t seq = 1 + random_below(120);
-
-			if (window_add(&w, seq) == 0)
-				added[n++] = seq;
-			else if (random_below(50) == 0)
-				break;
-		}
-		while (n-- > 0)
-			window_undo(&w, added[n]);
-		check_same(&w, naive);
 		window_free(&w);
 	}
 }
 END_TEST
 
-START_TEST(test_full_goes_on_and_assumes_nothing)
+/* As many ranges as fit, the longest there are: nothing walks through seqs. */
+START_TEST(test_huge_ranges)
+{
+	static const uint64_t HUGE = (uint64_t)1 << 48;
+	struct window w = {0}, missing;
+
+	ck_assert_int_eq(window_add_range(&w, 10, HUGE), 0);
+	ck_assert_int_eq(window_add_range(&w, HUGE + 10, INT64_MAX), 0);
+	ck_assert_int_eq(window_missing(&w, 1, INT64_MAX, &missing), 0);
+	ck_assert_uint_eq(window_count(&missing), 9 + 9);
+	ck_assert_uint_eq(window_top(&w), INT64_MAX);
+	ck_assert_int_eq(window_add_all(&w, &missing), 0);
+	ck_assert_uint_eq(w.through, INT64_MAX);
+	ck_assert_uint_eq(w.n, 0);
+	ck_assert_int_eq(window_remove_range(&w, 5, INT64_MAX - 5), 0);
+	ck_assert_uint_eq(window_count(&w), 4 + 5);
+	window_free(&missing);
+	window_free(&w);
+}
+END_TEST
+
+START_TEST(test_full_forgets_and_assumes_nothing)
 {
 	struct window w = {0};
+	uint64_t from, to;
 
+	ck_assert(!window_lowest_hole(&w, &from, &to));
 	for (uint64_t i = 0; i < WINDOW_RANGES_MAX; i++)
 		ck_assert_int_eq(window_add(&w, 10 + 2 * i), 0);
+	ck_assert(!window_fits(&w, 1000000, 1000000));
+	ck_assert_int_eq(window_add(&w, 1000000), WINDOW_FULL);
+	ck_assert(!window_has(&w, 1000000));
+	ck_assert(window_fits(&w, 11, 11) && window_fits(&w, 1, 1) && window_fits(&w, 5, 9));
 	ck_assert_int_eq(window_add(&w, 11), 0); /* 10 to 12: joining always has room */
 	ck_assert_int_eq(window_add(&w, 1000000), 0);
-	ck_assert_int_eq(window_add(&w, UINT64_MAX), WINDOW_FORGOT);
+	ck_assert_int_eq(window_add(&w, UINT64_MAX), WINDOW_FULL);
 	ck_assert_uint_eq(w.n, WINDOW_RANGES_MAX);
-	ck_assert(window_has(&w, UINT64_MAX) && window_has(&w, 14) && !window_has(&w, 12));
-	ck_assert_int_eq(window_add(&w, 3), WINDOW_FORGOT); /* the lowest itself */
-	ck_assert(window_has(&w, 3) && !window_has(&w, 14) && window_has(&w, 16));
-	ck_assert_uint_eq(w.through, 0);
-	window_undo(&w, 3);
-	window_undo(&w, UINT64_MAX);
-	window_undo(&w, 1000000);
-	window_undo(&w, 11); /* was forgotten: nothing to take back */
-	ck_assert(!window_has(&w, 3) && !window_has(&w, UINT64_MAX) && !window_has(&w, 11));
-	ck_assert(window_has(&w, 16));
-	ck_assert_uint_eq(w.n, WINDOW_RANGES_MAX - 3); /* 10, 12 and 14 */
+	ck_assert(window_lowest_hole(&w, &from, &to));
+	ck_assert(from == 1 && to == 9);
+	ck_assert_int_eq(window_add_range(&w, from, to), 0);
+	ck_assert_uint_eq(w.through, 12);
+	ck_assert_int_eq(window_add(&w, UINT64_MAX), 0);
 	window_free(&w);
 }
 END_TEST
@@ -160,8 +200,9 @@ int main(void)
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_is_the_naive_set);
-	tcase_add_test(t, test_undo_in_reverse);
-	tcase_add_test(t, test_full_goes_on_and_assumes_nothing);
+	tcase_add_test(t, test_ranges_are_the_naive_ones);
+	tcase_add_test(t, test_huge_ranges);
+	tcase_add_test(t, test_full_forgets_and_assumes_nothing);
 	tcase_add_test(t, test_describe_in_parts);
 	tcase_add_test(t, test_bad_bytes);
 	return suite_run("relay_window", &t, 1);

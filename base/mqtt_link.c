@@ -430,7 +430,7 @@ static void sub_free(struct mqtt_link *k, struct mqtt_sub *sub)
 void mqtt_link_event_done(struct mqtt_link *k, struct mqtt_event *e)
 {
 	if (e->type == MQTT_EVENT_MESSAGE)
-		mqtt_paho_message_free((struct mqtt_received *)e);
+		free(e);
 	else if (e->type == MQTT_EVENT_PUBLISHED)
 		mqtt_link_slot_put(k, (struct mqtt_slot *)e);
 	else if (e->type == MQTT_EVENT_SUBSCRIBED)

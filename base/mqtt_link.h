@@ -43,9 +43,8 @@ struct mqtt_ended {
 
 struct mqtt_received {
 	struct mqtt_event event;
-	struct mqtt_message message; /* points into Paho's memory */
-	void *paho_message;
-	char *paho_topic;
+	struct mqtt_message message; /* points into data */
+	char data[];		     /* topic, NUL, payload */
 };
 
 /* A PUBLISH in flight. */
@@ -118,7 +117,8 @@ bool mqtt_link_credit(struct mqtt_link *k, size_t bytes);
 void mqtt_link_post_opened(struct mqtt_link *k, const struct mqtt_opened *o);
 /* Only the first of a connection counts. */
 void mqtt_link_post_ended(struct mqtt_link *k, const char *fmt, ...) printf_like(2, 3);
-/* Waits for room. False: not taken, for the connection is to be closed. */
+/* Waits for room. r is one piece of malloc, and goes with its event. False: not taken, for the
+ * connection is to be closed. */
 bool mqtt_link_post_message(struct mqtt_link *k, struct mqtt_received *r);
 /* Only the first for a slot or subscription counts. */
 void mqtt_link_post_published(struct mqtt_slot *slot, int reason);

@@ -157,13 +157,26 @@ static void on_lost(void *ctx, char *cause)
 	mqtt_link_post_ended(p->link, "connection to %s lost", p->place);
 }
 
-void mqtt_paho_message_free(struct mqtt_received *r)
+/* Topic and payload behind the event, in one piece: Paho's memory goes back at once, on the thread
+ * that took it. From another one it would cost more than the copy, for Paho keeps a tree of all its
+ * memory under one lock. */
+static struct mqtt_received *copy_message(const char *topic, size_t topic_len,
+					  const MQTTAsync_message *m)
 {
-	MQTTAsync_message *message = r->paho_message;
+	size_t len = (size_t)m->payloadlen;
+	struct mqtt_received *r = malloc(sizeof(*r) + topic_len + 1 + len);
 
-	MQTTAsync_freeMessage(&message);
-	MQTTAsync_free(r->paho_topic);
-	free(r);
+	if (!r)
+		return NULL;
+	*r = (struct mqtt_received){.event.bytes = sizeof(*r) + topic_len + len};
+	memcpy(r->data, topic, topic_len + 1);
+	if (len > 0)
+		memcpy(r->data + topic_len + 1, m->payload, len);
+	r->message = (struct mqtt_message){.topic = r->data,
+					   .payload = (uint8_t *)r->data + topic_len + 1,
+					   .len = len,
+					   .retained = m->retained != 0};
+	return r;
 }
 
 /* Returns 1: taken. 0 leaves the message with Paho, which offers it again with the next packet. */
@@ -171,21 +184,17 @@ static int on_message(void *ctx, char *topic, int topic_len, MQTTAsync_message *
 {
 	struct mqtt_paho *p = ctx;
 	size_t len = strlen(topic);
-	struct mqtt_received *r;
-
-	r = malloc(sizeof(*r));
-	if (!r)
-		return 0;
-	*r = (struct mqtt_received){.paho_message = m, .paho_topic = topic};
-	r->event.bytes = sizeof(*r) + len + (size_t)m->payloadlen;
-	r->message = (struct mqtt_message){.topic = topic,
-					   .payload = m->payload,
-					   .len = (size_t)m->payloadlen,
-					   .retained = m->retained != 0};
 	/* A NUL within a topic is malformed (1.5.4), no broker passes it on; cut short it would be
 	 * another topic. */
-	if ((topic_len > 0 && len != (size_t)topic_len) || !mqtt_link_post_message(p->link, r))
-		mqtt_paho_message_free(r);
+	bool malformed = topic_len > 0 && len != (size_t)topic_len;
+	struct mqtt_received *r = copy_message(topic, len, m);
+
+	if (!r)
+		return 0;
+	MQTTAsync_freeMessage(&m);
+	MQTTAsync_free(topic);
+	if (malformed || !mqtt_link_post_message(p->link, r))
+		free(r);
 	return 1;
 }
 

@@ -28,6 +28,3 @@ void mqtt_paho_close(struct mqtt_paho *p);
 void mqtt_paho_publish(struct mqtt_paho *p, struct mqtt_slot *slot,
 		       const struct mqtt_link_publish *pub);
 void mqtt_paho_subscribe(struct mqtt_paho *p, struct mqtt_sub *sub);
-
-/* Frees what Paho handed over with a message. Any thread. */
-void mqtt_paho_message_free(struct mqtt_received *r);

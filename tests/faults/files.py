@@ -3,6 +3,7 @@
 import pathlib
 import shutil
 import sqlite3
+import struct
 import sys
 import tempfile
 from typing import NamedTuple
@@ -76,7 +77,10 @@ class Decoder:
     def decode(self, row):
         if row.encoding not in (BATCH, DEFLATE):
             return ()
-        _, samples = read_batch(envelope(row), self.catalog)
+        try:
+            _, samples = read_batch(envelope(row), self.catalog)
+        except (AssertionError, LookupError, ValueError, ArithmeticError, struct.error) as e:
+            raise BadRow(f"cannot be read: {e!r}") from None
         count, check = {}, {}
         for message, signal, when, raw in samples:
             name = self.catalog[message][1].lower()

@@ -1,7 +1,5 @@
 #include "agent/batch/batcher.h"
 
-#include <sys/timex.h>
-
 struct open_batch {
 	struct batch_builder *builder; /* NULL: none */
 	size_t count;
@@ -71,17 +69,6 @@ bool batcher_ready(struct batcher *b, unsigned classes)
 	return true;
 }
 
-/* What the kernel knows of the wall clock: disciplined by NTP, PTP or GPS, or running freely. */
-static enum clock_quality read_clock_quality(void)
-{
-	struct timex t = {.modes = 0};
-	int r = adjtimex(&t);
-
-	if (r < 0)
-		return CLOCK_UNKNOWN;
-	return r == TIME_ERROR || (t.status & STA_UNSYNC) ? CLOCK_FREE_RUNNING : CLOCK_SYNCED;
-}
-
 static void open_header(struct batcher *b, struct open_batch *o)
 {
 	struct clock_pair pair;
@@ -92,7 +79,7 @@ static void open_header(struct batcher *b, struct open_batch *o)
 	o->header = b->opt.header;
 	o->header.wall_base_ns = pair.wall_ns;
 	o->header.mono_base_ns = pair.mono_ns;
-	o->header.clock_quality = read_clock_quality();
+	o->header.clock_quality = clock_quality_read();
 }
 
 /* A time that is too far from the first one of the batch begins another batch, if there is a

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/timebase.h"
+#include "proto/batch.h"
 
 struct clock_pair {
 	int64_t wall_ns;
@@ -41,3 +42,6 @@ static inline int64_t clock_pair_mono(const struct clock_pair *p, int64_t wall_n
 {
 	return wall_ns - p->wall_ns + p->mono_ns;
 }
+
+/* What the kernel knows of the wall clock: disciplined by NTP, PTP or GPS, or running freely. */
+enum clock_quality clock_quality_read(void);

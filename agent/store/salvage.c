@@ -334,6 +334,19 @@ static int read_rows(struct salvage *s)
 	return r < 0 || !s->res->damaged ? r : scan_rows(s);
 }
 
+/* There are no rows to say which epoch it was: all that it may well be. */
+static int guess_epochs(struct salvage *s)
+{
+	size_t n = s->tables.n_sure;
+	int r = 0;
+
+	if (n == 0 && s->tables.n_epochs > 0)
+		n = 1;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = salvage_told_here(&s->told, s->tables.epochs[i]);
+	return r;
+}
+
 static int run(struct salvage *s, const struct salvage_aside *aside, sqlite3 *db, struct seal *seal)
 {
 	int r = open_file(s, aside->path);
@@ -346,9 +359,8 @@ static int run(struct salvage *s, const struct salvage_aside *aside, sqlite3 *db
 		r = salvage_told_init(&s->told, db);
 	if (r == 0)
 		r = read_rows(s);
-	/* None of its rows says which of these it is: both. */
-	for (size_t i = 0; r == 0 && !salvage_told_any_here(&s->told) && i < s->tables.n_sure; i++)
-		r = salvage_told_here(&s->told, s->tables.epochs[i]);
+	if (r == 0 && !salvage_told_any_here(&s->told))
+		r = guess_epochs(s);
 	return r < 0 ? r : tell_losses(s);
 }
 

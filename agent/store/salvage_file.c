@@ -15,8 +15,8 @@ enum {
 	FILE_HEADER_BYTES = 100,
 	LOG_HEADER_BYTES = 32,
 	FRAME_HEADER_BYTES = 24,
-	FRAMES_MAX = 1 << 20, /* 8 MiB of places; the outbox's log is cut back long before */
-	GUESS_PAGES = 64,     /* looked at for each size, where no header tells it */
+	FRAMES_MAX = 1 << 20,  /* 8 MiB of places; the outbox's log is cut back long before */
+	GUESS_BYTES = 4 << 20, /* looked at where no header tells the page size */
 };
 
 static const char file_magic[16] = "SQLite format 3";
@@ -222,17 +222,17 @@ static int read_log(struct salvage_file *f, struct log_header *h)
 
 /* ---- the file ---- */
 
-/* How many of the first pages, if they had this size, start like a page of a tree. Page 1 does not,
- * and pages of long rows do not. */
+/* How many of the first pages, if they had this size, start like a leaf of a table. Page 1 does
+ * not, and pages of long rows do not. */
 static unsigned count_plausible(const struct salvage_file *f, uint32_t page_bytes)
 {
 	unsigned n = 0;
 	uint8_t h[8];
 
-	for (uint32_t i = 1; i <= GUESS_PAGES; i++) {
-		if (read_at(f->fd, h, sizeof(h), (uint64_t)i * page_bytes) < 0)
+	for (uint32_t at = page_bytes; at < GUESS_BYTES; at += page_bytes) {
+		if (read_at(f->fd, h, sizeof(h), at) < 0)
 			break;
-		/* Leaf of a table; its cells are inside, behind their pointers. */
+		/* Its cells are inside, behind their pointers. */
 		if (h[0] == 0x0d && be16(h + 3) > 0 && be16(h + 5) >= 8 + 2 * be16(h + 3) &&
 		    be16(h + 5) < page_bytes)
 			n++;
@@ -240,7 +240,8 @@ static unsigned count_plausible(const struct salvage_file *f, uint32_t page_byte
 	return n;
 }
 
-/* A smaller size finds the pages of a larger one as well; a larger one misses some. */
+/* A smaller size finds the pages of a larger one as well, and a few by chance; a larger one misses
+ * half of them. */
 static uint32_t guess_page_size(const struct salvage_file *f)
 {
 	uint32_t best = 0;
@@ -249,7 +250,7 @@ static uint32_t guess_page_size(const struct salvage_file *f)
 	for (uint32_t n = PAGE_MAX; n >= PAGE_MIN; n /= 2) {
 		unsigned found = count_plausible(f, n);
 
-		if (found > most) {
+		if (found > most + most / 4) {
 			most = found;
 			best = n;
 		}

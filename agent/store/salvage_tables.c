@@ -90,9 +90,10 @@ static bool is_ints(const struct salvage_record *rec, size_t n)
 	return true;
 }
 
+/* id, epoch, created_ns; since version 2 also unsaved_id and running_boot. */
 static int on_outbox(void *ctx, const struct salvage_record *rec)
 {
-	if (rec->rowid == 1 && is_ints(rec, 3))
+	if (rec->rowid == 1 && (rec->n == 3 || rec->n == 5) && is_ints(rec, rec->n))
 		add_epoch(ctx, (uint64_t)rec->columns[1].i);
 	return 0;
 }

@@ -194,9 +194,8 @@ static int check_pin_state(struct seal_token *t, CK_FLAGS flags, struct error *e
 		return say(t, -EACCES, "the PIN is locked after too many wrong ones", err);
 	if (flags & (TOKEN_PIN_COUNT_LOW | TOKEN_PIN_FINAL_TRY))
 		return say(t, -EACCES,
-			   "a wrong PIN was given before; so that the token does not lock, none is "
-			   "tried until somebody has logged in with the right one "
-			   "(pkcs11-tool --login --list-objects)",
+			   "a wrong PIN was given before: none is tried until somebody has logged "
+			   "in with the right one, so that the token does not lock",
 			   err);
 	return 0;
 }

@@ -169,9 +169,15 @@ static int set_up(sqlite3 *db, const char *path, const struct db_options *opt, s
 		error_set(err, "%s: the file is read-only", path);
 		return -EROFS;
 	}
+	/* Before anything is read: the log's index would be in a file already. */
+	if (opt->exclusive &&
+	    sqlite3_exec(db, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL) != SQLITE_OK)
+		return fail_open(db, path, err);
 	r = check_readable(db, path, err);
 	if (r < 0)
 		return r;
+	if (opt->page_bytes > 0 && set_pragma(db, "page_size", opt->page_bytes) != SQLITE_OK)
+		return fail_open(db, path, err);
 	if (sqlite3_exec(db, setup_sql, NULL, NULL, NULL) != SQLITE_OK)
 		return fail_open(db, path, err);
 	if (opt->read_only)

@@ -17,6 +17,9 @@ struct db_options {
 	/* 0: no limit; else PRAGMA max_page_count. Without the write-ahead log, which is cut back
 	 * to 4 MiB after a checkpoint. A file that is larger already stays, but does not grow. */
 	int64_t max_bytes;
+	int page_bytes; /* 0: SQLite's; of a new file: 512 to 65536, a power of two */
+	/* No other connection, of any process, while it is open: saves the -shm file. */
+	bool exclusive;
 };
 
 /* migrations[i] takes the schema from version i to i+1 (PRAGMA user_version); each runs in one

@@ -50,9 +50,12 @@
 	X(batches_stored, "batches committed to the outbox")                                       \
 	X(samples_accepted, "samples in batches committed to the outbox, or lost before")          \
 	X(store_failures, "commits that failed, for instance on a full disk; tried again")         \
-	X(batches_dropped, "batches lost: quota, purge, or stop while the disk was full")          \
+	X(batches_dropped,                                                                         \
+	  "batches lost: quota, age, purge, encoding, stop while the disk was full")               \
 	X(samples_dropped, "samples in them")                                                      \
 	X(batches_dropped_quota, "of the batches: oldest of the least urgent class, quota full")   \
+	X(batches_dropped_expired, "of the batches: older than their class is worth")              \
+	X(batches_dropped_unsaved, "of the batches: could not be encoded")                         \
 	X(batches_dropped_purge, "of the batches: the relay said that consent is gone")            \
 	X(batches_dropped_stop, "of the batches: could not be stored before the agent stopped")    \
 	X(batches_published, "batches handed to MQTT, repeats included")                           \
@@ -64,10 +67,13 @@
 	X(samples_acked, "samples in them")                                                        \
 	X(batches_quarantined, "batches the relay cannot read, set aside")                         \
 	X(samples_quarantined, "samples in them")                                                  \
+	X(batches_corrupt, "of the quarantined batches: damaged on disk")                          \
 	X(receipts_received, "receipts for this epoch")                                            \
 	X(receipts_bad, "receipts that could not be read, or for what was never sent")             \
 	X(receipts_foreign, "receipts for another epoch, not used")                                \
-	X(outbox_rows, "batches in the outbox now")                                                \
+	X(outbox_rows, "rows in the outbox now")                                                   \
+	X(outbox_gaps, "of these: gap rows, which tell what was lost")                             \
+	X(gaps_published, "gap rows handed to MQTT, repeats included")                             \
 	X(outbox_bytes, "bytes of them")                                                           \
 	X(outbox_samples, "samples in them")                                                       \
 	X(lifetime_samples_accepted, "samples_accepted since this outbox was made")                \

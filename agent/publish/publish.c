@@ -16,7 +16,6 @@ enum {
 	BUFFER_KEPT_MAX = 256 << 10, /* what a large batch needed beyond is given back */
 	RETRY_MS = 1000,
 	SUBSCRIBE_RETRY_S = 30,
-	CODE_TOO_LARGE = 1000, /* in the quarantine: the broker does not take such a size */
 	REASON_ERROR = 0x80,
 };
 
@@ -90,7 +89,9 @@ static int hand_to_mqtt(struct publish *p, const struct store_row *row)
 					       .seq = row->seq,
 					       .encoding = row->encoding,
 					       .body = row->body,
-					       .body_len = row->body_len},
+					       .body_len = row->body_len,
+					       .origin_epoch = row->origin_epoch,
+					       .origin_seq = row->origin_seq},
 			    &p->envelope);
 	if (r < 0)
 		return r;
@@ -112,10 +113,11 @@ static void report_store(struct publish *p, const char *event, enum uplink_class
 		p->opt.corrupt(p->opt.ctx);
 }
 
-static void set_aside(struct publish *p, enum uplink_class class, uint64_t seq, int code)
+static void set_aside(struct publish *p, enum uplink_class class, uint64_t seq,
+		      enum gap_reason reason)
 {
 	struct store_count count;
-	int r = store_quarantine(p->store, class, seq, code, &count);
+	int r = store_quarantine(p->store, class, seq, reason, &count);
 
 	if (r < 0) {
 		report_store(p, "quarantine_failed", class, r);
@@ -126,8 +128,8 @@ static void set_aside(struct publish *p, enum uplink_class class, uint64_t seq, 
 		return;
 	counter_add(&p->counters->batches_quarantined, count.rows);
 	counter_add(&p->counters->samples_quarantined, count.samples);
-	log_error("batch_quarantined", "class=%s seq=%" PRIu64 " samples=%" PRIu64 " code=%d",
-		  class_name(class), seq, count.samples, code);
+	log_error("batch_quarantined", "class=%s seq=%" PRIu64 " samples=%" PRIu64 " reason=%s",
+		  class_name(class), seq, count.samples, gap_reason_name(reason));
 }
 
 /* Returns 0, or -errno when nothing can be sent now. */
@@ -137,17 +139,17 @@ static int send_row(struct publish *p, unsigned lane, const struct store_row *ro
 	int r = hand_to_mqtt(p, row);
 
 	if (r == -EMSGSIZE || r == -EINVAL) {
-		set_aside(p, row->class, row->seq, CODE_TOO_LARGE);
+		set_aside(p, row->class, row->seq, GAP_TOO_LARGE);
 		return 0;
 	}
 	if (r < 0)
 		return r;
-	if (row->seq > p->sent[row->class])
-		p->sent[row->class] = row->seq;
+	if (row->through > p->sent[row->class])
+		p->sent[row->class] = row->through;
 	flight_sent(p->flight,
 		    &(struct flight_row){.lane = lane,
 					 .seq = row->seq,
-					 .through = row->seq,
+					 .through = row->through,
 					 .bytes = p->envelope.len},
 		    now(p));
 	schedule_sent(&p->schedule, lane, p->envelope.len);
@@ -236,12 +238,26 @@ static void set_timer(struct publish *p, int failure)
 		log_error("publish_failed", "what=no memory for a timer");
 }
 
+/* Gaps appear where rows were dropped, so also where the lanes have passed. */
+static void look_back(struct publish *p)
+{
+	for (unsigned k = 0; k < CLASS_COUNT; k++) {
+		uint64_t seq = store_new_gap(p->store, (enum uplink_class)k);
+
+		if (seq == 0)
+			continue;
+		flight_rewind(p->flight, (enum uplink_class)k, seq);
+		p->empty = 0;
+	}
+}
+
 static void pump(struct publish *p)
 {
 	int r;
 
 	if (!p->ready)
 		return;
+	look_back(p);
 	r = send_all(p);
 	store_release(p->store);
 	if (p->envelope.cap > BUFFER_KEPT_MAX)
@@ -297,7 +313,7 @@ static void take_acks(struct publish *p, const struct receipt *r)
 	}
 	if (n == 0)
 		return;
-	e = store_delete(p->store, r->class, ranges, n, &count);
+	e = store_ack(p->store, r->class, ranges, n, &count);
 	if (e < 0) { /* sent again when the receipt is overdue, and then deleted */
 		report_store(p, "outbox_delete_failed", r->class, e);
 		return;
@@ -312,7 +328,7 @@ static void purge(struct publish *p, enum uplink_class class, uint64_t seq)
 {
 	struct receipt_range range = {seq, seq};
 	struct store_count count;
-	int r = store_purge(p->store, class, &range, &count);
+	int r = store_purge(p->store, class, &range, GAP_CONSENT, &count);
 
 	if (r < 0) {
 		report_store(p, "outbox_delete_failed", class, r);
@@ -334,7 +350,7 @@ static void take_nack(struct publish *p, enum uplink_class class, const struct r
 	switch (n->code) {
 	case NACK_INVALID:
 		if (n->seq <= p->sent[class])
-			set_aside(p, class, n->seq, NACK_INVALID);
+			set_aside(p, class, n->seq, GAP_INVALID);
 		return;
 	case NACK_CONSENT:
 		if (n->seq <= p->sent[class])

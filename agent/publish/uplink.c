@@ -1,11 +1,14 @@
 #include "agent/publish/uplink.h"
 
 #include "agent/store/intake.h"
+#include "agent/store/totals.h"
 #include "base/log.h"
 
 #include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
+
+enum { FLUSH_RETRY_S = 1 };
 
 struct uplink {
 	struct loop *loop;
@@ -17,6 +20,8 @@ struct uplink {
 	struct uplink_handlers on;
 	struct loop_wake wake;
 	struct loop_wake asked;
+	struct loop_timer flush, expire;
+	int flush_error; /* of the last flush, as logged */
 	pthread_t thread;
 	bool running;
 	bool drained;
@@ -26,6 +31,71 @@ struct uplink {
 	_Atomic int64_t stop_wait_ns;
 };
 
+static void arm(struct uplink *u, struct loop_timer *t, struct mono_time due)
+{
+	if (loop_timer_at(u->loop, t, due) < 0)
+		log_error("outbox_timer_failed", "what=no memory");
+}
+
+static void arm_flush(struct uplink *u)
+{
+	struct mono_time due;
+
+	if (u->flush.pos == 0 && store_flush_due(u->store, &due))
+		arm(u, &u->flush, due);
+}
+
+static void on_corrupt(void *ctx)
+{
+	struct uplink *u = ctx;
+
+	if (!u->corrupt)
+		log_error("outbox_corrupt", "what=restart to set it aside and begin a new one");
+	u->corrupt = true;
+	store_suspect(u->store);
+	u->on.failed(u->on.ctx);
+}
+
+/* Returns whether it went well. What could not be written is tried again. */
+static bool report(struct uplink *u, const char *event, int r)
+{
+	if (r < 0 && r != u->flush_error)
+		log_error(event, "what=%s retry_s=%d", strerror(-r), FLUSH_RETRY_S);
+	u->flush_error = r;
+	if (r == -EBADMSG)
+		on_corrupt(u);
+	return r == 0;
+}
+
+static void on_flush(struct loop_timer *t)
+{
+	struct uplink *u = t->ctx;
+	struct mono_time retry = {loop_now(u->loop).ns + FLUSH_RETRY_S * NS_PER_S};
+
+	if (report(u, "outbox_flush_failed", store_flush(u->store)))
+		arm_flush(u);
+	else
+		arm(u, t, retry);
+}
+
+static void on_expire(struct loop_timer *t)
+{
+	struct uplink *u = t->ctx;
+	struct mono_time next = {loop_now(u->loop).ns + FLUSH_RETRY_S * NS_PER_S};
+	struct store_dropped dropped = {0};
+
+	if (report(u, "outbox_expire_failed", store_expire(u->store, &dropped, &next))) {
+		store_show_dropped(&dropped, u->counters);
+		if (dropped.by[GAP_EXPIRED].rows > 0) {
+			log_warn("outbox_expired", "batches=%" PRIu64 " samples=%" PRIu64,
+				 dropped.by[GAP_EXPIRED].rows, dropped.by[GAP_EXPIRED].samples);
+			publish_kick(u->publish);
+		}
+	}
+	arm(u, t, next);
+	arm_flush(u);
+}
+
 static void check_drained(struct uplink *u)
 {
 	/* The flag first: what was put into the queue before it was set is seen after. */
@@ -34,6 +104,7 @@ static void check_drained(struct uplink *u)
 	if (!intake_is_idle(u->intake) || store_totals(u->store).rows > 0)
 		return;
 	u->drained = true;
+	(void)report(u, "outbox_flush_failed", store_flush(u->store));
 	u->on.drained(u->on.ctx);
 }
 
@@ -72,39 +143,37 @@ static void on_stored(void *ctx)
 	struct uplink *u = ctx;
 
 	publish_kick(u->publish);
+	arm_flush(u);
 	check_drained(u);
-}
-
-static void on_corrupt(void *ctx)
-{
-	struct uplink *u = ctx;
-
-	if (!u->corrupt)
-		log_error("outbox_corrupt", "what=restart to set it aside and begin a new one");
-	u->corrupt = true;
-	store_suspect(u->store);
-	u->on.failed(u->on.ctx);
 }
 
 static void on_changed(void *ctx)
 {
+	arm_flush(ctx);
 	check_drained(ctx);
 }
 
 static int open_store(struct uplink *u, const struct uplink_options *opt, struct error *err)
 {
-	bool aside = false;
-	int r = store_open(&u->store, opt->outbox_path, &opt->store, &aside, err);
+	struct store_opened opened;
+	int r = store_open(&u->store, opt->outbox_path, &opt->store, &opened, err);
 	struct store_totals t;
 
 	if (r < 0)
 		return r;
 	t = store_totals(u->store);
-	if (aside)
-		log_error("outbox_set_aside", "path=%s what=it was damaged; a new one was made",
-			  opt->outbox_path);
-	log_info("outbox_open", "epoch=%016" PRIx64 " rows=%" PRIu64 " bytes=%" PRIu64,
-		 store_epoch(u->store), t.rows, t.bytes);
+	if (opened.set_aside)
+		log_error("outbox_set_aside",
+			  "path=%s what=it was damaged; a new one was made salvaged_rows=%" PRIu64
+			  " salvaged_samples=%" PRIu64,
+			  opt->outbox_path, opened.salvaged_rows, opened.salvaged_samples);
+	if (opened.unsaved_batches > 0)
+		log_error("batches_unsaved",
+			  "batches=%" PRIu64 " what=could not be stored when the agent ended last",
+			  opened.unsaved_batches);
+	log_info("outbox_open",
+		 "epoch=%016" PRIx64 " rows=%" PRIu64 " bytes=%" PRIu64 " gaps=%" PRIu64,
+		 store_epoch(u->store), t.rows, t.bytes, t.gaps);
 	return 0;
 }
 
@@ -118,6 +187,8 @@ static int prepare(struct uplink *u, struct batch_queue *queue, const struct upl
 		r = loop_wake_add(u->loop, &u->wake);
 	if (r == 0)
 		r = loop_wake_add(u->loop, &u->asked);
+	if (r == 0)
+		r = loop_timer_in(u->loop, &u->expire, 0);
 	if (r == 0)
 		r = intake_new(&u->intake, u->loop, queue, u->store, u->counters, &on);
 	if (r < 0)
@@ -144,6 +215,8 @@ int uplink_new(struct uplink **ret, struct batch_queue *queue, struct counters *
 	u->on = *handlers;
 	u->wake = (struct loop_wake){.cb = on_wake, .ctx = u};
 	u->asked = (struct loop_wake){.cb = on_asked, .ctx = u};
+	u->flush = (struct loop_timer){.cb = on_flush, .ctx = u};
+	u->expire = (struct loop_timer){.cb = on_expire, .ctx = u};
 	r = open_store(u, opt, err);
 	if (r == 0) {
 		r = prepare(u, queue, opt);
@@ -164,6 +237,8 @@ struct uplink *uplink_free(struct uplink *u)
 	if (!u)
 		return NULL;
 	assert(!u->running);
+	loop_timer_cancel(&u->flush);
+	loop_timer_cancel(&u->expire);
 	publish_free(u->publish);
 	intake_free(u->intake);
 	store_close(u->store);

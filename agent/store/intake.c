@@ -14,10 +14,12 @@ enum {
 	FINISH_WAIT_MS = 50,
 };
 
-/* Either a builder that is still to be encoded, or a body. */
+/* Either a builder that is still to be encoded, or a body, or what cannot be encoded. */
 struct pending {
 	struct closed_batch closed; /* builder NULL: encoded and given back */
+	bool lost;
 	uint64_t samples;
+	int64_t first_ns, last_ns; /* wall times */
 	uint32_t encoding;
 	struct buf body;
 };
@@ -84,31 +86,37 @@ struct intake *intake_free(struct intake *in)
 	return NULL;
 }
 
-static void count_dropped(struct intake *in, uint64_t rows, uint64_t samples)
+/* As the batch has them. */
+static void note_times(struct pending *p)
 {
-	counter_add(&in->counters->batches_dropped, rows);
-	counter_add(&in->counters->samples_dropped, samples);
+	const struct batch_header *h = &p->closed.header;
+	int64_t wall_of_mono = h->wall_base_ns - h->mono_base_ns;
+
+	p->samples = batch_builder_count(p->closed.builder);
+	if (p->samples == 0)
+		return;
+	p->first_ns = batch_builder_first_ns(p->closed.builder) + wall_of_mono;
+	p->last_ns = batch_builder_last_ns(p->closed.builder) + wall_of_mono;
 }
 
-/* Returns 0, or -ENOMEM: later. A batch that cannot be encoded at all is dropped, with 0. */
+/* Returns 0, or -ENOMEM: later. A batch that cannot be encoded at all is lost, with 0. */
 static int encode(struct intake *in, struct pending *p)
 {
 	int r;
 
-	p->samples = batch_builder_count(p->closed.builder);
+	note_times(p);
 	p->body = BUF_INIT(BODY_BYTES_MAX);
 	r = batch_builder_encode(p->closed.builder, &p->closed.header, &p->body, &p->encoding);
 	if (r == -ENOMEM) {
 		buf_free(&p->body);
 		return r;
 	}
-	if (r < 0) {
+	p->lost = r < 0;
+	if (p->lost) {
 		buf_free(&p->body);
 		log_error("batch_dropped", "class=%s samples=%llu what=%s",
 			  class_name(p->closed.class), (unsigned long long)p->samples,
 			  strerror(-r));
-		count_dropped(in, 1, p->samples);
-		counter_add(&in->counters->samples_accepted, p->samples);
 	}
 	batch_queue_give_back(in->queue, p->closed.builder);
 	p->closed.builder = NULL;
@@ -119,28 +127,20 @@ static int encode(struct intake *in, struct pending *p)
 /* Fills pending from the queue. Returns 0 or -ENOMEM with the last one not encoded. */
 static int gather(struct intake *in)
 {
-	if (in->n > 0 && in->pending[in->n - 1].closed.builder) {
-		int r = encode(in, &in->pending[in->n - 1]);
+	int r = 0;
 
-		if (r < 0)
-			return r;
-		if (in->pending[in->n - 1].body.len == 0)
-			in->n--;
-	}
-	while (in->n < PENDING_MAX) {
+	if (in->n > 0 && in->pending[in->n - 1].closed.builder)
+		r = encode(in, &in->pending[in->n - 1]);
+	while (r == 0 && in->n < PENDING_MAX) {
 		struct pending *p = &in->pending[in->n];
-		int r;
 
+		*p = (struct pending){0};
 		if (!batch_queue_get(in->queue, &p->closed))
 			break;
 		in->n++;
 		r = encode(in, p);
-		if (r < 0)
-			return r;
-		if (p->body.len == 0)
-			in->n--;
 	}
-	return 0;
+	return r;
 }
 
 static size_t make_items(const struct intake *in, struct store_item items[static PENDING_MAX])
@@ -150,11 +150,13 @@ static size_t make_items(const struct intake *in, struct store_item items[static
 	for (size_t i = 0; i < in->n; i++) {
 		const struct pending *p = &in->pending[i];
 
-		if (p->body.len == 0)
+		if (p->lost || p->closed.builder)
 			continue;
 		items[n++] = (struct store_item){
 			.class = p->closed.class,
 			.samples = p->samples,
+			.first_ns = p->first_ns,
+			.last_ns = p->last_ns,
 			.encoding = p->encoding,
 			.body = p->body.data,
 			.body_len = p->body.len,
@@ -164,22 +166,41 @@ static size_t make_items(const struct intake *in, struct store_item items[static
 }
 
 static void account(struct intake *in, const struct store_count *stored,
-		    const struct store_count *dropped)
+		    const struct store_dropped *dropped)
 {
+	const struct store_count *quota = &dropped->by[GAP_QUOTA];
 	struct counters *c = in->counters;
 
 	counter_add(&c->batches_stored, stored->rows);
 	counter_add(&c->samples_accepted, stored->samples);
-	if (dropped->rows > 0) {
-		count_dropped(in, dropped->rows, dropped->samples);
-		counter_add(&c->batches_dropped_quota, dropped->rows);
-		if (limit_pass(&in->quota, "store_quota", loop_now(in->loop)))
-			log_warn("store_quota", "dropped=%llu samples=%llu rows=%llu",
-				 (unsigned long long)dropped->rows,
-				 (unsigned long long)dropped->samples,
-				 (unsigned long long)store_totals(in->store).rows);
-	}
+	store_show_dropped(dropped, c);
+	if (quota->rows > 0 && limit_pass(&in->quota, "store_quota", loop_now(in->loop)))
+		log_warn("store_quota", "dropped=%llu samples=%llu rows=%llu",
+			 (unsigned long long)quota->rows, (unsigned long long)quota->samples,
+			 (unsigned long long)store_totals(in->store).rows);
 	store_show_totals(in->store, in->counters);
+}
+
+/* Those that cannot be encoded become gaps. Returns 0 or -errno with the rest kept. */
+static int tell_lost(struct intake *in)
+{
+	for (size_t i = 0; i < in->n; i++) {
+		struct pending *p = &in->pending[i];
+		struct store_count one = {1, p->samples};
+		struct store_dropped dropped = {.by = {[GAP_UNSAVED] = one}};
+		int r;
+
+		if (!p->lost)
+			continue;
+		r = store_put_lost(in->store, p->closed.class, p->samples, GAP_UNSAVED);
+		if (r < 0)
+			return r;
+		account(in, &one, &dropped);
+		memmove(p, p + 1, (in->n - i - 1) * sizeof(*p));
+		in->n--;
+		i--;
+	}
+	return 0;
 }
 
 /* Drops the bodies that were stored; a last one that is not encoded yet stays. */
@@ -187,7 +208,7 @@ static void forget_stored(struct intake *in)
 {
 	struct pending last = {0};
 
-	if (in->pending[in->n - 1].closed.builder) {
+	if (in->n > 0 && in->pending[in->n - 1].closed.builder) {
 		last = in->pending[in->n - 1];
 		in->n--;
 	}
@@ -200,12 +221,14 @@ static void forget_stored(struct intake *in)
 static int commit(struct intake *in)
 {
 	struct store_item items[PENDING_MAX];
-	struct store_count stored, dropped;
-	size_t n = make_items(in, items);
-	int r;
+	struct store_dropped dropped;
+	struct store_count stored;
+	size_t n;
+	int r = tell_lost(in);
 
-	if (n == 0)
-		return 0;
+	n = make_items(in, items);
+	if (r < 0 || n == 0)
+		return r;
 	r = store_put(in->store, items, n, &stored, &dropped);
 	if (r < 0)
 		return r;
@@ -271,29 +294,41 @@ bool intake_is_idle(const struct intake *in)
 	return in->n == 0 && batch_queue_waiting(in->queue) == 0;
 }
 
+static void note_rest(struct intake *in, enum uplink_class class, const struct store_count *rest)
+{
+	int r = store_note_unsaved(in->store, class, rest->rows, rest->samples);
+
+	log_error("batches_lost", "class=%s batches=%llu samples=%llu what=%s", class_name(class),
+		  (unsigned long long)rest->rows, (unsigned long long)rest->samples,
+		  r == 0 ? "could not be stored before the end; the next start tells it"
+			 : "could not be stored before the end, nor noted");
+}
+
 static void drop_rest(struct intake *in)
 {
-	uint64_t rows = 0, samples = 0;
+	struct store_count rest[CLASS_COUNT] = {0};
 
 	do {
 		for (size_t i = 0; i < in->n; i++) {
 			const struct pending *p = &in->pending[i];
+			struct store_count *c = &rest[p->closed.class];
 
-			rows++;
-			samples += p->closed.builder ? batch_builder_count(p->closed.builder)
-						     : p->samples;
+			c->rows++;
+			c->samples += p->closed.builder ? batch_builder_count(p->closed.builder)
+							: p->samples;
 		}
 		forget_all(in);
 		in->n = batch_queue_get(in->queue, &in->pending[0].closed) ? 1 : 0;
 	} while (in->n > 0);
-	if (rows == 0)
-		return;
-	count_dropped(in, rows, samples);
-	counter_add(&in->counters->batches_dropped_stop, rows);
-	counter_add(&in->counters->samples_accepted, samples);
-	log_error("batches_lost",
-		  "batches=%llu samples=%llu what=could not be stored before the end",
-		  (unsigned long long)rows, (unsigned long long)samples);
+	for (unsigned k = 0; k < CLASS_COUNT; k++) {
+		if (rest[k].rows == 0)
+			continue;
+		note_rest(in, (enum uplink_class)k, &rest[k]);
+		counter_add(&in->counters->batches_dropped, rest[k].rows);
+		counter_add(&in->counters->samples_dropped, rest[k].samples);
+		counter_add(&in->counters->batches_dropped_stop, rest[k].rows);
+		counter_add(&in->counters->samples_accepted, rest[k].samples);
+	}
 }
 
 void intake_finish(struct intake *in, const struct timebase *tb, struct mono_time deadline)

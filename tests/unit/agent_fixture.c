@@ -183,8 +183,9 @@ uint64_t status_counter(const char *name)
 static void remove_data(void)
 {
 	static const char *const names[] = {"data/outbox.db",	  "data/outbox.db-wal",
-					    "data/outbox.db-shm", "data/agent.lock",
-					    "status.json",	  "agent.conf"};
+					    "data/outbox.db-shm", "data/outbox.db.unsaved",
+					    "data/agent.lock",	  "status.json",
+					    "agent.conf"};
 	char path[PATH];
 
 	for (size_t i = 0; i < array_len(names); i++) {

@@ -56,6 +56,9 @@ void accept_known(struct ingest *in, struct incoming *msg, uint64_t through)
 {
 	count_result(in, INGEST_DUPLICATE);
 	lane_count_duplicate(in, msg->lane);
+	if (msg->envelope.introduces)
+		msg->lane->context =
+			context_find(in, msg->sender, msg->topic.class, &msg->envelope);
 	receipt_mark(in, msg->lane, msg->envelope.seq);
 	receipt_mark(in, msg->lane, through);
 }
@@ -74,28 +77,6 @@ static const char *check_envelope(const struct envelope *e)
 	return NULL;
 }
 
-/* Returns false when the message is dealt with. */
-static bool parse(struct ingest *in, struct incoming *msg)
-{
-	struct error err = {0};
-	const char *wrong;
-
-	if (topic_parse_up(msg->m->topic, &msg->topic, &err) < 0) {
-		count_result(in, INGEST_BAD_TOPIC);
-		ingest_quarantine(in, msg->m->topic, err.text, msg->m->payload, msg->m->len);
-		return false;
-	}
-	if (envelope_decode(&msg->envelope, msg->m->payload, msg->m->len, &err) < 0)
-		wrong = err.text;
-	else
-		wrong = check_envelope(&msg->envelope);
-	if (wrong) {
-		count_result(in, INGEST_INVALID);
-		ingest_quarantine(in, msg->m->topic, wrong, msg->m->payload, msg->m->len);
-		return false;
-	}
-	return true;
-}
 
 /* Nothing to answer with; the sender tries again by itself. */
 static bool drop(struct ingest *in, const struct incoming *msg, enum ingest_result result, int e)
@@ -106,18 +87,56 @@ static bool drop(struct ingest *in, const struct incoming *msg, enum ingest_resu
 	return false;
 }
 
-static bool find_lane(struct ingest *in, struct incoming *msg)
+/* This and what follows: false when the message is dealt with. */
+static bool find_sender(struct ingest *in, struct incoming *msg)
 {
 	struct registry_ids ids = {0};
-	struct sender *s;
-	int known = registry_find(in->opt.registry, msg->topic.vehicle, msg->topic.device, &ids);
+	struct error err = {0};
+
+	if (topic_parse_up(msg->m->topic, &msg->topic, &err) < 0) {
+		count_result(in, INGEST_BAD_TOPIC);
+		ingest_quarantine(in, msg->m->topic, err.text, msg->m->payload, msg->m->len);
+		return false;
+	}
+	msg->known = registry_find(in->opt.registry, msg->topic.vehicle, msg->topic.device,
+				   &ids) == 0;
+	msg->sender = sender_get(in, &msg->topic, &ids);
+	return msg->sender ||
+	       drop(in, msg, msg->known ? INGEST_BUSY : INGEST_UNKNOWN_DEVICE, -EBUSY);
+}
+
+static bool read_envelope(struct ingest *in, struct incoming *msg)
+{
+	const struct mqtt_message *m = msg->m;
+	struct error err = {0};
+	const char *wrong;
 	int r;
 
-	s = sender_get(in, &msg->topic, &ids);
-	r = s ? lane_get(in, s, msg->envelope.epoch, msg->topic.class, &msg->lane) : -EBUSY;
+	if (context_is_short(m->payload, m->len))
+		r = context_read(in, msg->sender, msg->topic.class, m, &msg->envelope, &err);
+	else
+		r = envelope_decode(&msg->envelope, m->payload, m->len, &err);
+	if (r == -ENOENT) {
+		count_result(in, INGEST_UNKNOWN_CONTEXT);
+		return false;
+	}
+	if (r < 0 && r != -EBADMSG)
+		return drop(in, msg, INGEST_BUSY, r);
+	wrong = r < 0 ? err.text : check_envelope(&msg->envelope);
+	if (!wrong)
+		return true;
+	count_result(in, INGEST_INVALID);
+	ingest_quarantine(in, m->topic, wrong, m->payload, m->len);
+	return false;
+}
+
+static bool find_lane(struct ingest *in, struct incoming *msg)
+{
+	int r = lane_get(in, msg->sender, msg->envelope.epoch, msg->topic.class, &msg->lane);
+
 	if (r < 0)
-		return drop(in, msg, known < 0 ? INGEST_UNKNOWN_DEVICE : INGEST_BUSY, r);
-	if (known < 0) {
+		return drop(in, msg, msg->known ? INGEST_BUSY : INGEST_UNKNOWN_DEVICE, r);
+	if (!msg->known) {
 		log_warn("device_unknown", "vehicle=%s device=%s", msg->topic.vehicle,
 			 msg->topic.device);
 		count_result(in, INGEST_UNKNOWN_DEVICE);
@@ -127,7 +146,7 @@ static bool find_lane(struct ingest *in, struct incoming *msg)
 	if (!envelope_has_origin(&msg->envelope))
 		return true;
 	msg->lane->pinned = true;
-	r = lane_get(in, s, msg->envelope.origin_epoch, msg->topic.class, &msg->origin);
+	r = lane_get(in, msg->sender, msg->envelope.origin_epoch, msg->topic.class, &msg->origin);
 	msg->lane->pinned = false;
 	return r < 0 ? drop(in, msg, INGEST_BUSY, r) : true;
 }
@@ -212,7 +231,7 @@ void ingest_accept(struct ingest *in, const struct mqtt_message *m)
 	int known;
 
 	ingest_count(in, payload_bytes, m->len);
-	if (!parse(in, &msg) || !find_lane(in, &msg))
+	if (!find_sender(in, &msg) || !read_envelope(in, &msg) || !find_lane(in, &msg))
 		return;
 	known = is_known(in, &msg);
 	if (known == 1) {

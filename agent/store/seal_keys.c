@@ -121,26 +121,32 @@ void seal_drop_keys(struct seal *s)
 
 /* ---- whether rows can be read ---- */
 
-/* The first data key that has rows, and no copy of which was wrapped by a key that is here. */
+/* The first data key that has rows, and no copy of which was wrapped by a key that is here. Rows
+ * are looked for only where that is so: it may mean to read through all of them. */
 static int find_locked(const struct seal *s, sqlite3 *db, uint64_t *ret_kek, struct error *err)
 {
-	static const char sql[] =
-		"SELECT min(kek), max(kek) FROM"
-		" (SELECT id, kek FROM key UNION ALL SELECT id, kek FROM key_spare) k"
-		" WHERE EXISTS (SELECT 1 FROM batch WHERE key = k.id) GROUP BY id";
+	static const char sql[] = "SELECT id, min(kek), max(kek) FROM (SELECT id, kek FROM key"
+				  " UNION ALL SELECT id, kek FROM key_spare) GROUP BY id";
 	sqlite3_stmt *st cleanup(finalize) = NULL;
 	int r = prepare(db, sql, &st, err);
 
 	if (r < 0)
 		return r;
 	while ((r = db_step(st)) == DB_ROW) {
-		uint64_t a = (uint64_t)sqlite3_column_int64(st, 0);
-		uint64_t b = (uint64_t)sqlite3_column_int64(st, 1);
+		uint64_t a = (uint64_t)sqlite3_column_int64(st, 1);
+		uint64_t b = (uint64_t)sqlite3_column_int64(st, 2);
+		int64_t rows = 0;
 
 		if (s && (find_kek(s, a) || find_kek(s, b)))
 			continue;
-		*ret_kek = a;
-		return -ENOKEY;
+		r = query(db, "SELECT EXISTS (SELECT 1 FROM batch WHERE key = ?)",
+			  sqlite3_column_int64(st, 0), &rows, err);
+		if (r < 0)
+			return r;
+		if (rows > 0) {
+			*ret_kek = a;
+			return -ENOKEY;
+		}
 	}
 	return r < 0 ? fail_db(db, r, err) : 0;
 }

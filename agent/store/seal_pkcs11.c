@@ -416,9 +416,10 @@ static int crypt(struct seal_token *t, const char *label, bool encrypt, const st
 	if (*ret_rv == CKR_OK)
 		return 0;
 	r = fail(t, -EIO, encrypt ? "cannot wrap a key" : "cannot unwrap a key", *ret_rv, err);
-	return *ret_rv == RV_ENCRYPTED_DATA_INVALID || *ret_rv == RV_ENCRYPTED_DATA_LEN_RANGE
-		       ? -EBADMSG
-		       : r;
+	if (!encrypt &&
+	    (*ret_rv == RV_ENCRYPTED_DATA_INVALID || *ret_rv == RV_ENCRYPTED_DATA_LEN_RANGE))
+		r = -EBADMSG;
+	return r;
 }
 
 /* A session ends when the token is pulled, or its daemon was started again. */

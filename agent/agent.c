@@ -8,6 +8,7 @@
 #include "agent/health/status.h"
 #include "agent/publish/uplink.h"
 #include "agent/store/data_dir.h"
+#include "agent/store/seal.h"
 #include "base/log.h"
 
 #include <inttypes.h>
@@ -41,6 +42,7 @@ struct agent {
 	struct batch_queue *queue;
 	struct batcher *batcher;
 	struct pipeline *pipeline;
+	struct seal *seal; /* the outbox's key; NULL: none */
 	struct uplink *uplink;
 	struct service service;
 	struct clock_pair clock;
@@ -103,17 +105,20 @@ static void on_batch_timer(struct loop_timer *t)
 	set_batch_timer(a);
 }
 
-static int on_frame(void *ctx, const struct frame *f)
+static int answer_source(struct agent *a, int r)
 {
-	struct agent *a = ctx;
-
-	if (pipeline_frame(a->pipeline, f) == PIPELINE_BUSY) {
+	if (r == PIPELINE_BUSY) {
 		counter_add(&a->counters.store_busy, 1);
 		return SOURCE_BUSY;
 	}
 	if (a->batch_timer.pos == 0)
 		set_batch_timer(a);
 	return 0;
+}
+
+static int on_frame(void *ctx, const struct frame *f)
+{
+	return answer_source(ctx, pipeline_frame(((struct agent *)ctx)->pipeline, f));
 }
 
 static void on_closed(void *ctx, size_t samples)
@@ -199,15 +204,7 @@ static void on_back_said(struct loop_wake *w)
 
 static int on_payload(void *ctx, const struct payload *p)
 {
-	struct agent *a = ctx;
-
-	if (pipeline_payload(a->pipeline, p) == PIPELINE_BUSY) {
-		counter_add(&a->counters.store_busy, 1);
-		return SOURCE_BUSY;
-	}
-	if (a->batch_timer.pos == 0)
-		set_batch_timer(a);
-	return 0;
+	return answer_source(ctx, pipeline_payload(((struct agent *)ctx)->pipeline, p));
 }
 
 static void tell_matches_changed(struct agent *a)
@@ -407,6 +404,7 @@ static int make_uplink(struct agent *a, struct error *err)
 		.outbox_path = path,
 		.store = {.max_bytes = conf_int(c, "outbox", NULL, "max_bytes"),
 			  .file_max_bytes = conf_int(c, "outbox", NULL, "file_max_bytes"),
+			  .seal = a->seal,
 			  .tb = a->tb},
 		.publish = {.vehicle = conf_string(c, "agent", NULL, "vehicle"),
 			    .device = conf_string(c, "agent", NULL, "device"),
@@ -466,6 +464,8 @@ static int build(struct agent *a, struct error *err)
 				  err);
 	if (r == 0)
 		r = make_pipeline(a, err);
+	if (r == 0)
+		r = config_seal(&a->seal, a->conf, a->path, a->tb, err);
 	if (r == 0)
 		r = make_uplink(a, err);
 	if (r == 0)
@@ -529,6 +529,7 @@ struct agent *agent_free(struct agent *a)
 	pipeline_free(a->pipeline);
 	batcher_free(a->batcher);
 	uplink_free(a->uplink);
+	seal_free(a->seal);
 	batch_queue_free(a->queue);
 	catalog_free(a->cat);
 	free_loop(a);

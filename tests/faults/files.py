@@ -226,7 +226,16 @@ class RelayLog:
 
     @staticmethod
     def read_gaps(db):
-        return {}
+        """Those that the vehicle has told of: the relay knows reasons that nobody gave, too (0)."""
+        found = {}
+        if not columns(db, "gap"):
+            return found
+        for device, epoch, klass, first, through, reason, samples in db.execute(
+                "SELECT device, epoch, class, from_seq, through_seq, reason, samples FROM gap "
+                "WHERE reason <> 0 ORDER BY id"):
+            found.setdefault(device, []).append(
+                Gap(epoch & WORD, klass, first, through, REASONS.get(reason, "unknown"), samples))
+        return found
 
     def appended(self, after):
         """(device, epoch, class, seq, id) of the rows above an id, while the relay runs; None: not to

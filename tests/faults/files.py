@@ -127,6 +127,11 @@ def copied(path, folder):
     return target
 
 
+def head_of(path):
+    with open(path, "rb") as f:
+        return f.read(32)
+
+
 class OutboxState(NamedTuple):
     epoch: int
     last_seq: tuple  # of each class
@@ -166,21 +171,29 @@ class Outbox:
 
     @staticmethod
     def rows(db, epoch, klass, after):
-        known = columns(db, "batch")
-        origin = "origin_epoch, origin_seq" if "origin_seq" in known else "0, 0"
+        table = f"batch_{CLASSES[klass]}"
         low, high = klass << SEQ_BITS | after + 1, (klass + 1 << SEQ_BITS) - 1
         for i, samples, encoding, body, oe, oseq in db.execute(
-                f"SELECT id, samples, encoding, body, {origin} FROM batch WHERE id BETWEEN ? AND ?",
-                (low, high)):
+                f"SELECT id, samples, encoding, body, origin_epoch, origin_seq FROM {table}"
+                " WHERE id BETWEEN ? AND ?", (low, high)):
             yield Row(epoch, klass, i & (1 << SEQ_BITS) - 1, samples, encoding, bytes(body),
                       ((oe or 0) & WORD, oseq) if oseq else None)
 
     def live(self, after=None):
-        """While the agent runs: what is committed, or None when it cannot be read just now."""
-        try:
-            return self.read(self.path, after)
-        except sqlite3.Error:
-            return None
+        """While the agent runs: what is committed, or None when it cannot be read just now.
+
+        The agent lets nobody else in, so this reads a copy. Its log is not begun anew while it is
+        copied if the log's first bytes are the same before and after."""
+        wal = self.path.with_name(self.path.name + "-wal")
+        with tempfile.TemporaryDirectory(prefix="towline-faults-") as folder:
+            try:
+                before = head_of(wal)
+                copy = copied(self.path, folder)
+                if head_of(wal) != before:
+                    return None
+                return self.read(copy, after)
+            except (sqlite3.Error, OSError):
+                return None
 
     def still(self):
         """While no agent runs. None: there is no outbox yet, or it is damaged."""

@@ -170,7 +170,10 @@ static void account(struct intake *in, const struct store_count *stored,
 {
 	const struct store_count *quota = &dropped->by[GAP_QUOTA];
 	struct counters *c = in->counters;
+	struct error err;
 
+	if (store_key_trouble(in->store, &err))
+		log_warn("store_key", "what=\"%s\"", err.text);
 	counter_add(&c->batches_stored, stored->rows);
 	counter_add(&c->samples_accepted, stored->samples);
 	store_show_dropped(dropped, c);

@@ -223,6 +223,7 @@ static int open_file(struct store *s, struct error *err)
 		.page_bytes = PAGE_BYTES,
 		.exclusive = true,
 	};
+	struct error said = {""}; /* about keys */
 	int r = db_open(&s->db, s->path, &opt, store_migrations, store_n_migrations, err);
 
 	if (r < 0)
@@ -231,16 +232,16 @@ static int open_file(struct store *s, struct error *err)
 	if (r == 0)
 		r = check_pages(s);
 	if (r == 0)
-		r = seal_check(s->opt.seal, s->db, err);
-	if (r == -ENOKEY)
-		return r;
+		r = seal_check(s->opt.seal, s->db, &said);
 	if (r == 0)
 		r = read_all(s);
 	if (r == 0)
-		r = attach_seal(s, err);
+		r = attach_seal(s, &said);
 	if (r == 0)
 		r = store_upgrade(s);
-	if (r < 0 && r != -ENOKEY)
+	if (r < 0 && *said.text)
+		error_set(err, "%s: %s", s->path, said.text);
+	else if (r < 0)
 		error_set(err, "%s: %s (%s)", s->path, strerror(-r), sqlite3_errmsg(s->db));
 	return r;
 }
@@ -387,6 +388,11 @@ int store_note_unsaved(struct store *s, enum uplink_class class, uint64_t batche
 }
 
 /* ---- what there is ---- */
+
+bool store_key_trouble(struct store *s, struct error *ret)
+{
+	return s->opt.seal && seal_trouble(s->opt.seal, ret);
+}
 
 uint64_t store_epoch(const struct store *s)
 {

@@ -51,6 +51,9 @@ struct store *store_close(struct store *s);
  * that the next store_open looks at every page, and sets the file aside if that finds damage. */
 void store_suspect(struct store *s);
 
+/* True once each time that no new data key could be made, and the old one serves longer. */
+bool store_key_trouble(struct store *s, struct error *ret);
+
 uint64_t store_epoch(const struct store *s);
 
 struct store_totals {

@@ -165,15 +165,22 @@ static size_t make_items(const struct intake *in, struct store_item items[static
 	return n;
 }
 
+static void report_key(struct intake *in)
+{
+	char quoted[2 * sizeof(((struct error *)NULL)->text)];
+	struct error err;
+
+	if (store_key_trouble(in->store, &err))
+		log_warn("store_key", "what=%s", log_quote(quoted, sizeof(quoted), err.text));
+}
+
 static void account(struct intake *in, const struct store_count *stored,
 		    const struct store_dropped *dropped)
 {
 	const struct store_count *quota = &dropped->by[GAP_QUOTA];
 	struct counters *c = in->counters;
-	struct error err;
 
-	if (store_key_trouble(in->store, &err))
-		log_warn("store_key", "what=\"%s\"", err.text);
+	report_key(in);
 	counter_add(&c->batches_stored, stored->rows);
 	counter_add(&c->samples_accepted, stored->samples);
 	store_show_dropped(dropped, c);

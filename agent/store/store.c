@@ -1,7 +1,6 @@
 #include "agent/store/store_private.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -255,65 +254,46 @@ static void close_file(struct store *s)
 	s->w = (struct working){0};
 }
 
-static int move_file(const char *path, const char *suffix, const char *stamp)
+/* The file is opened; a damaged one is set aside, and a new one takes its place. Returns
+ * SALVAGE_PENDING where one that was set aside, now or before a crash, is still to be read. */
+static int open_or_renew(struct store *s, struct salvage_aside *aside, struct store_opened *opened,
+			 struct error *err)
 {
-	char from[STORE_PATH_MAX], to[STORE_PATH_MAX];
-	int n = snprintf(from, sizeof(from), "%s%s", path, suffix);
-	int m = snprintf(to, sizeof(to), "%s.corrupt-%s%s", path, stamp, suffix);
+	int pending = salvage_pending(s->path, aside, err), r;
 
-	if (n < 0 || m < 0 || (size_t)n >= sizeof(from) || (size_t)m >= sizeof(to))
-		return -ENAMETOOLONG;
-	return rename(from, to) < 0 ? -errno : 0;
-}
-
-/* The damaged file stays for whoever wants to look at it; its logs move with it. */
-static int set_aside(struct store *s, struct error *err)
-{
-	char stamp[32];
-	int r;
-
-	(void)snprintf(stamp, sizeof(stamp), "%" PRId64, timebase_wall(s->opt.tb).ns / NS_PER_S);
-	/* The log first: it must never be taken for the new file's. */
-	r = move_file(s->path, "-wal", stamp);
-	if (r == 0 || r == -ENOENT)
-		r = move_file(s->path, "-shm", stamp);
-	if (r == 0 || r == -ENOENT)
-		r = move_file(s->path, "", stamp);
-	if (r < 0)
-		error_set(err, "%s: damaged, and cannot be set aside: %s", s->path, strerror(-r));
-	return r;
-}
-
-static int open_or_renew(struct store *s, struct store_opened *opened, struct error *err)
-{
-	int r = open_file(s, err);
-
+	if (pending < 0)
+		return pending;
+	r = open_file(s, err);
 	if (r != -EBADMSG)
-		return r;
+		return r < 0 ? r : pending;
 	close_file(s);
-	r = set_aside(s, err);
+	r = salvage_set_aside(s->path, timebase_wall(s->opt.tb).ns / NS_PER_S, aside, err);
 	if (r < 0)
 		return r;
 	opened->set_aside = true;
-	return open_file(s, err);
+	r = open_file(s, err);
+	return r < 0 ? r : SALVAGE_PENDING;
 }
 
 static int open_all(struct store *s, struct store_opened *opened, struct error *err)
 {
+	struct salvage_aside aside;
 	struct error unsaved_err;
 	bool damaged;
-	int r = open_or_renew(s, opened, err);
+	int pending = open_or_renew(s, &aside, opened, err), r;
 
-	if (r < 0)
-		return r;
+	if (pending < 0)
+		return pending;
 	/* Without it an end on a full disk cannot be told; all else works. */
 	if (unsaved_open(&s->unsaved, s->path, &damaged, &unsaved_err) < 0)
-		s->unsaved.fd = -1;
-	r = store_recover(s, &opened->unsaved_batches);
-	if (r == 0 && s->unsaved.fd >= 0 && unsaved_clear(&s->unsaved, s->epoch) < 0)
 		unsaved_close(&s->unsaved);
+	r = store_recover(s, &opened->unsaved_batches);
 	if (r < 0)
 		error_set(err, "%s: %s (%s)", s->path, strerror(-r), sqlite3_errmsg(s->db));
+	if (r == 0 && pending == SALVAGE_PENDING)
+		r = store_rescue(s, &aside, opened, err);
+	if (r == 0 && s->unsaved.fd >= 0 && unsaved_clear(&s->unsaved, s->epoch) < 0)
+		unsaved_close(&s->unsaved);
 	return r;
 }
 

@@ -35,44 +35,57 @@ static int read_boots(struct store *s)
 	return r < 0 ? r : 0;
 }
 
+static int write_boot(struct store *s, const struct store_boot *b)
+{
+	sqlite3_stmt *st = s->st[STORE_WRITE_BOOT];
+	int r = db_bind(st, "iiii", b->id, (int64_t)b->boot_id, b->offset_ms, (int64_t)b->quality);
+
+	return r < 0 ? r : db_run(st);
+}
+
 int store_write_boot(struct store *s)
 {
 	const struct store_boot *b = find_boot(s, s->boot);
-	sqlite3_stmt *st = s->st[STORE_WRITE_BOOT];
-	int r;
 
-	if (!b)
+	return b ? write_boot(s, b) : 0;
+}
+
+/* More than fit are told as one whose times nobody knows. */
+int store_find_boot(struct store *s, const struct store_boot *boot, int64_t *ret_id)
+{
+	struct store_boot *b = &s->boots[s->n_boots];
+	int64_t last = 0;
+
+	for (size_t i = 0; i < s->n_boots; i++) {
+		if (s->boots[i].id > last)
+			last = s->boots[i].id;
+		if (s->boots[i].id != 0 && s->boots[i].boot_id == boot->boot_id) {
+			*ret_id = s->boots[i].id;
+			return 0;
+		}
+	}
+	if (s->n_boots == STORE_BOOTS_MAX) {
+		*ret_id = 0;
 		return 0;
-	r = db_bind(st, "iiii", b->id, (int64_t)b->boot_id, b->offset_ms, (int64_t)b->quality);
-	return r < 0 ? r : db_run(st);
+	}
+	*b = *boot;
+	b->id = *ret_id = last + 1;
+	s->n_boots++;
+	return write_boot(s, b);
 }
 
 int store_enter_boot(struct store *s)
 {
-	sqlite3_stmt *trim = s->st[STORE_TRIM_BOOTS];
-	int64_t last = 0;
-	int r = db_run(trim);
-
-	if (r == 0)
-		r = read_boots(s);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < s->n_boots; i++) {
-		if (s->boots[i].id > last)
-			last = s->boots[i].id;
-		if (s->boots[i].id != 0 && s->boots[i].boot_id == s->opt.boot_id) {
-			s->boot = s->boots[i].id;
-			return 0;
-		}
-	}
-	s->boot = last + 1;
-	s->boots[s->n_boots++] = (struct store_boot){
-		.id = s->boot,
+	struct store_boot now = {
 		.boot_id = s->opt.boot_id,
 		.offset_ms = timebase_wall(s->opt.tb).ns / NS_PER_MS - store_now_ms(s),
 		.quality = CLOCK_UNKNOWN,
 	};
-	return store_write_boot(s);
+	int r = db_run(s->st[STORE_TRIM_BOOTS]);
+
+	if (r == 0)
+		r = read_boots(s);
+	return r < 0 ? r : store_find_boot(s, &now, &s->boot);
 }
 
 int store_set_clock(struct store *s, int64_t wall_ns, int64_t mono_ns, enum clock_quality q)

@@ -3,6 +3,7 @@
 
 #include "agent/store/range_set.h"
 #include "agent/store/row.h"
+#include "agent/store/salvage.h"
 #include "agent/store/schema.h"
 #include "agent/store/store.h"
 #include "agent/store/unsaved.h"
@@ -160,6 +161,8 @@ uint64_t store_row_through(const struct stored_row *row);
 /* Finds or makes the row of this boot. In a transaction. */
 int store_enter_boot(struct store *s) must_check;
 int store_write_boot(struct store *s) must_check;
+/* Finds a boot by its boot_id, or adds it. In a transaction. */
+int store_find_boot(struct store *s, const struct store_boot *boot, int64_t *ret_id) must_check;
 int64_t store_now_ms(const struct store *s); /* mono */
 /* How long ago a row was stored; false: nobody knows. */
 bool store_row_age(const struct store *s, const int64_t col[static ROW_COLUMNS], int64_t *ret_ms);
@@ -173,6 +176,12 @@ int store_retire_corrupt(struct store *s, enum uplink_class class, int64_t id) m
 
 /* Moves what version 1 left, some rows a transaction. */
 int store_upgrade(struct store *s) must_check;
+
+/* ---- store_rescue.c ---- */
+
+/* Takes over what can be read of a file that was set aside. -ENOKEY and others, with err. */
+int store_rescue(struct store *s, struct salvage_aside *aside, struct store_opened *opened,
+		 struct error *err) must_check;
 
 /* ---- store_recover.c ---- */
 

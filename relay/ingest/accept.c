@@ -2,6 +2,7 @@
 #include "relay/ingest/internal.h"
 
 #include "base/log.h"
+#include "proto/context.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -77,7 +78,6 @@ static const char *check_envelope(const struct envelope *e)
 	return NULL;
 }
 
-
 /* Nothing to answer with; the sender tries again by itself. */
 static bool drop(struct ingest *in, const struct incoming *msg, enum ingest_result result, int e)
 {
@@ -98,8 +98,8 @@ static bool find_sender(struct ingest *in, struct incoming *msg)
 		ingest_quarantine(in, msg->m->topic, err.text, msg->m->payload, msg->m->len);
 		return false;
 	}
-	msg->known = registry_find(in->opt.registry, msg->topic.vehicle, msg->topic.device,
-				   &ids) == 0;
+	msg->known =
+		registry_find(in->opt.registry, msg->topic.vehicle, msg->topic.device, &ids) == 0;
 	msg->sender = sender_get(in, &msg->topic, &ids);
 	return msg->sender ||
 	       drop(in, msg, msg->known ? INGEST_BUSY : INGEST_UNKNOWN_DEVICE, -EBUSY);
@@ -186,8 +186,8 @@ static uint32_t throttle(struct ingest *in, struct sender *s, size_t len, struct
 		wait = (1 - s->batches_left) / (double)t->device_batches_per_s;
 	if (wait > 0)
 		return wait < 3600 ? (uint32_t)wait + 1 : 3600;
-	s->bytes_left -= (double)len;
-	s->batches_left -= 1;
+	s->bytes_left -= t->device_bytes_per_s ? (double)len : 0;
+	s->batches_left -= t->device_batches_per_s ? 1 : 0;
 	return 0;
 }
 

@@ -144,6 +144,7 @@ void ingest_abort(struct ingest *in, int e)
 	for (size_t i = 0; i < in->n_txn_senders; i++) {
 		in->txn_senders[i]->stats = in->txn_senders[i]->committed;
 		in->txn_senders[i]->clock = (struct stream_clock){0};
+		contexts_forget(&in->txn_senders[i]->contexts);
 	}
 	ingest_count(in, results[INGEST_BUSY], in->n_pending);
 	end_transaction(in);
@@ -269,6 +270,8 @@ static void after_commit(struct ingest *in)
 	for (size_t i = 0; i < in->n_pending; i++) {
 		const struct pending *p = &in->pending[i];
 
+		if (p->context)
+			p->lane->context = p->context;
 		receipt_mark(in, p->lane, p->seq);
 		receipt_mark(in, p->lane, p->through);
 		show(in, p);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { MAINTAIN_MS = 1000, MAINTAIN_MORE_MS = 5, RECEIPT_BYTES = 64 << 10 };
+enum { MAINTAIN_MS = 1000, MAINTAIN_MORE_MS = 5, RECEIPT_BYTES = 64 << 10, WHOLE_BYTES = 17 << 20 };
 
 /* Room for what deleting takes, and for what is no batch. */
 enum { FILE_SLACK_BYTES = 16 << 20 };
@@ -22,6 +22,7 @@ static const char *const result_names[INGEST_RESULTS] = {
 	[INGEST_GAP] = "gap",
 	[INGEST_CLOCK] = "clock",
 	[INGEST_THROTTLED] = "throttled",
+	[INGEST_UNKNOWN_CONTEXT] = "unknown_context",
 };
 
 const char *ingest_result_name(enum ingest_result r)
@@ -175,6 +176,7 @@ static int init(struct ingest *in, const struct ingest_options *opt, struct erro
 	in->stream = opt->stream;
 	in->queue_end = &in->queue;
 	in->scratch = BUF_INIT(RECEIPT_BYTES);
+	in->whole = BUF_INIT(WHOLE_BYTES);
 	in->commit_timer = (struct loop_timer){.cb = on_commit_timer, .ctx = in};
 	in->receipt_timer = (struct loop_timer){.cb = on_receipt_timer, .ctx = in};
 	in->maintain_timer = (struct loop_timer){.cb = on_maintain_timer, .ctx = in};
@@ -262,6 +264,7 @@ struct ingest *ingest_free(struct ingest *in)
 	free(in->txn_lanes);
 	free(in->txn_senders);
 	buf_free(&in->scratch);
+	buf_free(&in->whole);
 	pthread_mutex_destroy(&in->lock);
 	free(in);
 	return NULL;

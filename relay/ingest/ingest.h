@@ -61,9 +61,10 @@ enum ingest_result {
 	INGEST_UNKNOWN_CATALOG, /* stored, and waits */
 	INGEST_BUSY,		/* not stored; the sender was told to try later */
 	INGEST_BAD_TOPIC,
-	INGEST_GAP,	  /* stored: will not come */
-	INGEST_CLOCK,	  /* stored: a boot's clock */
-	INGEST_THROTTLED, /* not stored; the sender was told to slow down */
+	INGEST_GAP,		/* stored: will not come */
+	INGEST_CLOCK,		/* stored: a boot's clock */
+	INGEST_THROTTLED,	/* not stored; the sender was told to slow down */
+	INGEST_UNKNOWN_CONTEXT, /* not stored; the sender was told to send it whole */
 	INGEST_RESULTS,
 };
 

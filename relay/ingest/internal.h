@@ -20,6 +20,15 @@ enum {
 	SENDER_KEY_MAX = 2 * ID_MAX + 2,
 };
 
+struct known_context;
+
+/* Contexts of one device (contexts.c), read when first needed. */
+struct known_contexts {
+	struct known_context *of; /* n of them, oldest first */
+	size_t n;
+	bool loaded;
+};
+
 /* One (device, epoch, class). */
 struct lane {
 	uint64_t epoch;
@@ -38,7 +47,8 @@ struct lane {
 	uint64_t lo, hi;	     /* 0: none */
 	struct receipt_nack *nacks;  /* RECEIPT_NACKS_MAX, or NULL */
 	size_t n_nacks;
-	uint64_t used; /* turn of its last use */
+	uint32_t context; /* stored, to be named in the next receipt; 0: none */
+	uint64_t used;	  /* turn of its last use */
 	struct lane *next;
 };
 
@@ -55,8 +65,10 @@ struct sender {
 	bool queued;	       /* for a receipt */
 	struct mono_time told; /* when its last receipt went out */
 	struct sender *next_queued;
-	struct stream_clock clock; /* of the boot it talked of last */
-	struct mono_time refilled; /* the token buckets; tokens may be below zero */
+	struct known_contexts contexts;
+	uint32_t unknown_context[CLASS_COUNT]; /* to be told; 0: none */
+	struct stream_clock clock;	       /* of the boot it talked of last */
+	struct mono_time refilled;	       /* the token buckets; tokens may be below zero */
 	double bytes_left, batches_left;
 	/* Read by other threads, under the lock that guards by_device. */
 	_Atomic uint64_t in_flight[CLASS_COUNT];
@@ -72,6 +84,7 @@ struct pending {
 	uint64_t seq, through;	    /* to be acknowledged; as many as a gap takes, else one */
 	struct stream_clock learnt; /* boot 0: nothing */
 	bool late;		    /* a gap had told it missing */
+	uint32_t context;	    /* that the batch introduces; 0: none */
 	uint32_t reason;	    /* of a gap, with what is missing by it */
 	uint64_t missing;
 	int64_t row;
@@ -105,6 +118,7 @@ struct ingest {
 
 	struct sender *queue, **queue_end; /* for receipts */
 	struct buf scratch;
+	struct buf whole; /* a short envelope's body, whole again */
 
 	struct loop_timer commit_timer, receipt_timer, maintain_timer;
 	struct loop_wake wake;
@@ -147,6 +161,8 @@ void senders_free(struct ingest *in);
 struct incoming {
 	const struct mqtt_message *m;
 	struct topic_up topic;
+	struct sender *sender;
+	bool known; /* the device is in the registry */
 	struct envelope envelope;
 	struct lane *lane, *origin; /* origin: NULL where the envelope has none */
 	struct mono_time at;
@@ -161,6 +177,21 @@ void refuse_invalid(struct ingest *in, struct incoming *msg, const char *reason)
 void refuse_busy(struct ingest *in, struct incoming *msg);
 /* It is there already: acknowledges seq to through, without storing. */
 void accept_known(struct ingest *in, struct incoming *msg, uint64_t through);
+
+/* ---- contexts.c: short envelopes ---- */
+
+/* Reads a short envelope; its body lives until the next call. Returns 0; -ENOENT: the sender has
+ * been told that its context is not known; -EBADMSG with err; another -errno. */
+int context_read(struct ingest *in, struct sender *s, enum uplink_class class,
+		 const struct mqtt_message *m, struct envelope *ret, struct error *err) must_check;
+/* Keeps the context that e introduces, in the open transaction. *ret_id 0: it introduces none. */
+int context_keep(struct ingest *in, struct sender *s, enum uplink_class class,
+		 const struct envelope *e, uint32_t *ret_id) must_check;
+/* The context that e introduces (it does), if it is kept already; else 0. */
+uint32_t context_find(struct ingest *in, struct sender *s, enum uplink_class class,
+		      const struct envelope *e);
+/* They are read from the disk again before their next use. */
+void contexts_forget(struct known_contexts *k);
 
 /* ---- batch.c, notice.c: what is in the envelope ---- */
 
@@ -213,6 +244,9 @@ int ingest_repair(struct ingest *in) must_check;
 void receipt_mark(struct ingest *in, struct lane *l, uint64_t seq);
 void receipt_nack(struct ingest *in, struct lane *l, uint64_t seq, enum nack_code code,
 		  uint32_t retry_after_s);
+/* A short envelope of that class referred to it. */
+void receipt_unknown_context(struct ingest *in, struct sender *s, enum uplink_class class,
+			     uint32_t id);
 /* Sends what is due; no transaction is open. */
 void receipts_flush(struct ingest *in, bool all);
 

@@ -50,6 +50,13 @@ void receipt_nack(struct ingest *in, struct lane *l, uint64_t seq, enum nack_cod
 	queue_sender(in, l->sender);
 }
 
+void receipt_unknown_context(struct ingest *in, struct sender *s, enum uplink_class class,
+			     uint32_t id)
+{
+	s->unknown_context[class] = id;
+	queue_sender(in, s);
+}
+
 static int publish(struct ingest *in, const struct sender *s, const struct receipt *r)
 {
 	char topic[TOPIC_MAX];
@@ -73,12 +80,14 @@ static void lane_told(struct lane *l)
 	free(l->nacks);
 	l->nacks = NULL;
 	l->n_nacks = 0;
+	l->context = 0;
 }
 
 /* One receipt, or more where the gaps do not fit into one. */
 static int tell_lane(struct ingest *in, struct lane *l)
 {
-	struct receipt r = {.epoch = l->epoch, .class = l->class, .n_nacks = l->n_nacks};
+	struct receipt r = {
+		.epoch = l->epoch, .class = l->class, .n_nacks = l->n_nacks, .context = l->context};
 	uint64_t from = l->lo;
 	int e = l->stale ? lane_reload(in, l) : 0;
 
@@ -98,10 +107,22 @@ static int tell_lane(struct ingest *in, struct lane *l)
 	return 0;
 }
 
+static int tell_unknown_context(struct ingest *in, struct sender *s, enum uplink_class class)
+{
+	struct receipt r = {.class = class, .unknown_context = s->unknown_context[class]};
+	int e = r.unknown_context ? publish(in, s, &r) : 0;
+
+	if (e == 0)
+		s->unknown_context[class] = 0;
+	return e;
+}
+
 static int tell_sender(struct ingest *in, struct sender *s)
 {
 	int e = 0;
 
+	for (unsigned k = 0; k < CLASS_COUNT && e == 0; k++)
+		e = tell_unknown_context(in, s, (enum uplink_class)k);
 	for (struct lane *l = s->lanes; l && e == 0; l = l->next) {
 		if (l->untold)
 			e = tell_lane(in, l);

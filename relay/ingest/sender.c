@@ -11,7 +11,7 @@ static void free_lane(struct lane *l)
 	free(l);
 }
 
-static void free_lanes(struct sender *s)
+static void free_talk(struct sender *s)
 {
 	while (s->lanes) {
 		struct lane *l = s->lanes;
@@ -20,6 +20,7 @@ static void free_lanes(struct sender *s)
 		free_lane(l);
 	}
 	s->n_lanes = 0;
+	contexts_forget(&s->contexts);
 }
 
 void senders_free(struct ingest *in)
@@ -28,7 +29,7 @@ void senders_free(struct ingest *in)
 		struct sender *s = in->senders.slots[i].value;
 
 		if (s)
-			free_lanes(s);
+			free_talk(s);
 		free(s);
 	}
 	table_free(&in->senders);
@@ -47,7 +48,7 @@ static void sweep_unknown(struct ingest *in)
 		}
 		/* Another may move into this slot. */
 		table_remove(&in->senders, s->key, strlen(s->key));
-		free_lanes(s);
+		free_talk(s);
 		free(s);
 		in->n_unknown--;
 	}
@@ -82,7 +83,7 @@ static int rekey(struct ingest *in, struct sender *s, const struct registry_ids 
 
 	if (stream_in_transaction(in->stream))
 		ingest_commit(in); /* it may point to lanes of s */
-	free_lanes(s);
+	free_talk(s);
 	if (s->device_key) {
 		pthread_mutex_lock(&in->lock);
 		table_remove(&in->by_device, &s->device_key, sizeof(s->device_key));

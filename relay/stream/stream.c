@@ -11,7 +11,8 @@ enum {
 	BUSY_TIMEOUT_MS = 5000, /* as base/db.h has it */
 };
 
-const char *const stream_migrations[] = {relay_stream_schema_1, relay_stream_schema_2};
+const char *const stream_migrations[] = {relay_stream_schema_1, relay_stream_schema_2,
+					 relay_stream_schema_3};
 const size_t stream_n_migrations = array_len(stream_migrations);
 
 static const char *const sql[ST_STMTS] = {
@@ -53,6 +54,13 @@ static const char *const sql[ST_STMTS] = {
 	[ST_FORGET_GAPS] = "DELETE FROM gap WHERE vehicle = ?",
 	[ST_FORGET_GAP_TOTALS] = "DELETE FROM gap_total WHERE vehicle = ?",
 	[ST_FORGET_CLOCKS] = "DELETE FROM boot_clock WHERE vehicle = ?",
+	[ST_FORGET_CONTEXTS] = "DELETE FROM context WHERE vehicle = ?",
+	[ST_PUT_CONTEXT] = "INSERT INTO context (vehicle, device, class, bytes) "
+			   "VALUES (?, ?, ?, ?)",
+	[ST_LIMIT_CONTEXTS] = "DELETE FROM context WHERE device = ?1 AND class = ?2 AND id NOT IN "
+			      "(SELECT id FROM context WHERE device = ?1 AND class = ?2 "
+			      "ORDER BY id DESC LIMIT ?3)",
+	[ST_CONTEXTS] = "SELECT class, bytes FROM context WHERE device = ? ORDER BY id",
 	[ST_OLD_WINDOW] = "SELECT epoch, class, vehicle, through, above FROM window "
 			  "WHERE device = ? ORDER BY updated DESC LIMIT 1 OFFSET ?",
 	[ST_DELETE_WINDOW] = "DELETE FROM window WHERE device = ? AND epoch = ? AND class = ?",
@@ -309,8 +317,8 @@ static int run_with(sqlite3_stmt *st, int64_t arg)
 int stream_forget_vehicle(struct stream *s, int64_t vehicle, size_t max_rows)
 {
 	static const enum stream_stmt REST[] = {
-		ST_FORGET_WINDOWS, ST_FORGET_DEVICES,	 ST_FORGET_STATE,
-		ST_FORGET_GAPS,	   ST_FORGET_GAP_TOTALS, ST_FORGET_CLOCKS,
+		ST_FORGET_WINDOWS,    ST_FORGET_DEVICES, ST_FORGET_STATE,    ST_FORGET_GAPS,
+		ST_FORGET_GAP_TOTALS, ST_FORGET_CLOCKS,	 ST_FORGET_CONTEXTS,
 	};
 	int e = db_bind(s->st[ST_FORGET_ROWS], "ii", vehicle, (int64_t)max_rows);
 	int n = deleted(s, e < 0 ? e : db_run(s->st[ST_FORGET_ROWS]));

@@ -91,18 +91,22 @@ void ingest_teardown(void)
 
 /* ---- what arrives ---- */
 
+void send_payload(enum uplink_class class, const struct buf *payload)
+{
+	struct topic_up t = {.vehicle = "v1", .device = "d1", .class = class};
+	char topic[TOPIC_MAX];
+	struct mqtt_message m = {.topic = topic, .payload = payload->data, .len = payload->len};
+
+	topic_format_up(&t, topic);
+	ingest_accept(iw.in, &m);
+}
+
 void send_envelope(enum uplink_class class, const struct envelope *e)
 {
 	struct buf out cleanup(buf_free) = BUF_INIT(1 << 20);
-	struct topic_up t = {.vehicle = "v1", .device = "d1", .class = class};
-	char topic[TOPIC_MAX];
-	struct mqtt_message m = {.topic = topic};
 
-	topic_format_up(&t, topic);
 	ck_assert_int_eq(envelope_encode(e, &out), 0);
-	m.payload = out.data;
-	m.len = out.len;
-	ingest_accept(iw.in, &m);
+	send_payload(class, &out);
 }
 
 /* Nothing that can be compressed. */
@@ -115,7 +119,7 @@ static uint64_t noise(uint64_t a, uint64_t b)
 	return x ^ (x >> 31);
 }
 
-static void make_batch(const struct sent_batch *s, struct buf *out, uint32_t *encoding)
+void make_batch_body(const struct sent_batch *s, struct buf *out, uint32_t *encoding)
 {
 	size_t n = s->n ? s->n : 1;
 	struct batch_header h = {.epoch = s->epoch,
@@ -147,7 +151,7 @@ void send_batch(const struct sent_batch *s)
 			     .origin_epoch = s->origin_epoch,
 			     .origin_seq = s->origin_seq};
 
-	make_batch(s, &body, &e.encoding);
+	make_batch_body(s, &body, &e.encoding);
 	e.body = body.data;
 	e.body_len = body.len;
 	send_envelope(s->class, &e);

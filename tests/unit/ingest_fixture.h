@@ -42,6 +42,9 @@ void send_gap(enum uplink_class class, const struct envelope *named, const struc
 void send_clock(uint64_t epoch, uint64_t seq, uint64_t boot, int64_t wall_ns, int64_t mono_ns,
 		enum clock_quality q);
 void send_envelope(enum uplink_class class, const struct envelope *e);
+void send_payload(enum uplink_class class, const struct buf *payload);
+/* As send_batch sends it; appends. */
+void make_batch_body(const struct sent_batch *b, struct buf *out, uint32_t *encoding);
 
 /* ---- what it led to ---- */
 

@@ -114,7 +114,7 @@ END_TEST
 
 START_TEST(test_stream_full)
 {
-	struct stream *s = open_stream(200 << 10);
+	struct stream *s = open_stream(240 << 10);
 	int rows = 0, stored = 0, r = 0;
 	uint64_t seq = 1;
 

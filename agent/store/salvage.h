@@ -31,8 +31,9 @@ struct salvage_aside {
 };
 
 enum { SALVAGE_PENDING = 1 };
-/* Returns SALVAGE_PENDING with what is set aside and not wholly taken over; 0: there is none;
- * -errno with err. To be called before the outbox is opened. */
+/* Returns SALVAGE_PENDING with the oldest file that is set aside and not wholly taken over; 0:
+ * there is none; -errno with err. To be called before the outbox is opened, and again after each
+ * salvage_finish. */
 int salvage_pending(const char *path, struct salvage_aside *ret, struct error *err) must_check;
 /* Renames the outbox and its log to `<path>.corrupt-<now_s>`. It must be closed, and
  * `<path>.unsaved` not yet cleared. Returns 0 or -errno with err. */
@@ -40,7 +41,7 @@ int salvage_set_aside(const char *path, int64_t now_s, struct salvage_aside *ret
 		      struct error *err) must_check;
 /* There is nothing more to take over. Files that were set aside earlier are removed; this one stays
  * for whoever wants to look at it. */
-int salvage_finish(const char *path, struct salvage_aside *aside) must_check;
+int salvage_finish(const char *path, const struct salvage_aside *aside) must_check;
 
 /* A boot as the damaged outbox knew it: wall time = mono time + offset_ms. */
 struct salvage_boot {

@@ -3,6 +3,7 @@
  * which itself has not would be opened as it was some commits ago, and give seqs a second time. */
 #include "agent/store/salvage.h"
 #include "agent/store/unsaved.h"
+#include "base/bytes.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NAME_MAX_BYTES = SALVAGE_PATH_MAX + 16, TRIES = 1000 };
+enum { NAME_MAX_BYTES = SALVAGE_PATH_MAX + 16, TRIES = 1000, ASIDES_MAX = 4 };
 
 static const char *const suffixes[] = {"-wal", "-shm", ""};
 
@@ -60,43 +61,68 @@ static int write_text(const char *name, const char *text)
 	return 0;
 }
 
-/* Where it goes, and its epoch. It appears whole or not at all. */
-static int write_marker(const char *path, const struct salvage_aside *a)
+/* A line for each file that is set aside and not done with, the oldest first: where it goes, and
+ * its epoch. More than one are there only where the disk had no room for the first. */
+struct marker {
+	struct salvage_aside at[ASIDES_MAX];
+	size_t n;
+};
+
+static int marker_name(const char *path, char ret[static NAME_MAX_BYTES])
 {
-	char name[NAME_MAX_BYTES], draft[NAME_MAX_BYTES], text[SALVAGE_PATH_MAX + 32];
-	int r = join(name, path, ".salvage");
+	return join(ret, path, ".salvage");
+}
+
+/* It appears whole or not at all. */
+static int write_marker(const char *path, const struct marker *m)
+{
+	char name[NAME_MAX_BYTES], draft[NAME_MAX_BYTES];
+	struct buf text cleanup(buf_free) = BUF_INIT(ASIDES_MAX * NAME_MAX_BYTES);
+	int r = marker_name(path, name);
 
 	if (r == 0)
 		r = join(draft, path, ".salvage-new");
 	if (r < 0)
 		return r;
-	(void)snprintf(text, sizeof(text), "%016" PRIx64 " %s\n", a->epoch, a->path + strlen(path));
-	r = write_text(draft, text);
+	for (size_t i = 0; i < m->n; i++)
+		buf_printf(&text, "%016" PRIx64 " %s\n", m->at[i].epoch,
+			   m->at[i].path + strlen(path));
+	r = text.failed ? text.failed : write_text(draft, buf_text(&text));
 	if (r == 0 && rename(draft, name) < 0)
 		r = -errno;
 	return r < 0 ? r : sync_folder(path);
 }
 
-/* Returns 1, 0: there is none, -EBADMSG, -errno. */
-static int read_marker(const char *path, struct salvage_aside *ret)
+static bool read_line(const char *path, const char *line, struct salvage_aside *ret)
 {
-	char name[NAME_MAX_BYTES], text[SALVAGE_PATH_MAX], suffix[64];
-	int r = join(name, path, ".salvage"), n;
+	char suffix[64];
+	int n;
+
+	if (sscanf(line, "%16" SCNx64 " %63[-.a-z0-9]", &ret->epoch, suffix) != 2 ||
+	    strncmp(suffix, ".corrupt-", 9) != 0)
+		return false;
+	n = snprintf(ret->path, sizeof(ret->path), "%s%s", path, suffix);
+	return n > 0 && (size_t)n < sizeof(ret->path);
+}
+
+/* Returns 0 with m->n 0 where there is none; -EBADMSG: it says nothing; -errno. */
+static int read_marker(const char *path, struct marker *m)
+{
+	char name[NAME_MAX_BYTES], line[128];
+	int r = marker_name(path, name);
 	FILE *in;
 
-	*ret = (struct salvage_aside){0};
+	m->n = 0;
 	if (r < 0)
 		return r;
 	in = fopen(name, "re");
 	if (!in)
 		return errno == ENOENT ? 0 : -errno;
-	r = fgets(text, sizeof(text), in) ? 0 : -EBADMSG;
+	while (m->n < ASIDES_MAX && fgets(line, sizeof(line), in))
+		if (read_line(path, line, &m->at[m->n]))
+			m->n++;
 	(void)fclose(in);
-	if (r < 0 || sscanf(text, "%16" SCNx64 " %63[-.a-z0-9]", &ret->epoch, suffix) != 2 ||
-	    strncmp(suffix, ".corrupt-", 9) != 0)
-		return -EBADMSG;
-	n = snprintf(ret->path, sizeof(ret->path), "%s%s", path, suffix);
-	return n < 0 || (size_t)n >= sizeof(ret->path) ? -ENAMETOOLONG : 1;
+	return m->n == 0 ? -EBADMSG : 0;
 }
 
 /* ---- files that were set aside ---- */
@@ -181,11 +207,21 @@ static uint64_t noted_epoch(const char *path)
 
 int salvage_set_aside(const char *path, int64_t now_s, struct salvage_aside *ret, struct error *err)
 {
-	int r = find_free_name(path, now_s, ret);
+	struct marker *m cleanup(free_ptr) = malloc(sizeof(*m));
+	int r = m ? read_marker(path, m) : -ENOMEM;
 
-	ret->epoch = noted_epoch(path);
+	if (r == -EBADMSG)
+		r = 0;
+	/* Of too many the oldest is given up: it stays, and is not looked at again. */
+	if (r == 0 && m->n == ASIDES_MAX)
+		memmove(&m->at[0], &m->at[1], --m->n * sizeof(m->at[0]));
 	if (r == 0)
-		r = write_marker(path, ret);
+		r = find_free_name(path, now_s, ret);
+	if (r == 0) {
+		ret->epoch = noted_epoch(path);
+		m->at[m->n++] = *ret;
+		r = write_marker(path, m);
+	}
 	if (r == 0)
 		r = move_all(path, ret->path);
 	if (r < 0)
@@ -209,26 +245,40 @@ static void on_newest(void *ctx, const char *name)
 
 /* The marker is there, but not what it says: the newest file is the one, since each is done with
  * before there can be another. */
-static int guess_marker(const char *path, struct salvage_aside *ret)
+static void guess_marker(const char *path, struct marker *m)
 {
-	*ret = (struct salvage_aside){0};
-	each_aside(path, on_newest, ret);
-	return ret->path[0] ? 1 : 0;
+	m->at[0] = (struct salvage_aside){0};
+	each_aside(path, on_newest, &m->at[0]);
+	m->n = m->at[0].path[0] ? 1 : 0;
+}
+
+/* Only the last one's moving can have been interrupted. */
+static int finish_moving(const char *path, const struct salvage_aside *last)
+{
+	if (access(last->path, F_OK) == 0)
+		return 0;
+	return errno == ENOENT ? move_all(path, last->path) : -errno;
 }
 
 int salvage_pending(const char *path, struct salvage_aside *ret, struct error *err)
 {
-	int r = read_marker(path, ret);
+	struct marker *m cleanup(free_ptr) = malloc(sizeof(*m));
+	int r = m ? read_marker(path, m) : -ENOMEM;
 
-	if (r == -EBADMSG)
-		r = guess_marker(path, ret);
-	if (r > 0 && access(ret->path, F_OK) < 0)
-		r = errno == ENOENT ? move_all(path, ret->path) : -errno;
+	if (r == -EBADMSG) {
+		guess_marker(path, m);
+		r = 0;
+	}
+	if (r == 0 && m->n > 0)
+		r = finish_moving(path, &m->at[m->n - 1]);
 	if (r < 0) {
 		error_set(err, "%s: damaged, and cannot be set aside: %s", path, strerror(-r));
 		return r;
 	}
-	return ret->path[0] ? SALVAGE_PENDING : 0;
+	if (m->n == 0)
+		return 0;
+	*ret = m->at[0];
+	return SALVAGE_PENDING;
 }
 
 /* ---- the end ---- */
@@ -240,23 +290,53 @@ static bool is_of(const char *name, const char *aside)
 	return strncmp(name, aside, n) == 0 && (name[n] == '\0' || name[n] == '-');
 }
 
+/* What is in the marker is needed still. */
+struct kept {
+	const struct marker *marker;
+	const char *last; /* done with */
+};
+
 static void on_older(void *ctx, const char *name)
 {
-	if (!is_of(name, ctx))
+	const struct kept *k = ctx;
+	bool keep = is_of(name, k->last);
+
+	for (size_t i = 0; i < k->marker->n; i++)
+		keep = keep || is_of(name, k->marker->at[i].path);
+	if (!keep)
 		(void)unlink(name);
 }
 
-/* One damaged file is worth its place on a small disk: the last. */
-int salvage_finish(const char *path, struct salvage_aside *aside)
+static int drop_line(const char *path, struct marker *m, const struct salvage_aside *aside)
 {
 	char name[NAME_MAX_BYTES];
-	int r = join(name, path, ".salvage");
+	size_t n = 0;
+	int r;
 
+	for (size_t i = 0; i < m->n; i++)
+		if (strcmp(m->at[i].path, aside->path) != 0)
+			m->at[n++] = m->at[i];
+	m->n = n;
+	if (n > 0)
+		return write_marker(path, m);
+	r = marker_name(path, name);
 	if (r == 0 && unlink(name) < 0 && errno != ENOENT)
 		r = -errno;
+	return r < 0 ? r : sync_folder(path);
+}
+
+/* One damaged file is worth its place on a small disk: the last. */
+int salvage_finish(const char *path, const struct salvage_aside *aside)
+{
+	struct marker *m cleanup(free_ptr) = malloc(sizeof(*m));
+	struct kept kept = {m, aside->path};
+	int r = m ? read_marker(path, m) : -ENOMEM;
+
+	if (r == -EBADMSG)
+		r = 0;
 	if (r == 0)
-		r = sync_folder(path);
+		r = drop_line(path, m, aside);
 	if (r == 0)
-		each_aside(path, on_older, aside->path);
+		each_aside(path, on_older, &kept);
 	return r;
 }

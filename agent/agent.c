@@ -363,6 +363,8 @@ static int make_batcher(struct agent *a, size_t samples_max, uint32_t unit_ns)
 	};
 
 	a->clock = clock_pair_read(a->tb, unit_ns);
+	if (opt.fixed) /* its mono times are made from a log's wall times: no boot's */
+		random_bytes(&opt.header.boot_id, sizeof(opt.header.boot_id));
 	return batcher_new(&a->batcher, a->queue, &opt);
 }
 
@@ -414,6 +416,7 @@ static int make_uplink(struct agent *a, struct error *err)
 			    .window_bytes = (size_t)conf_int(c, "publish", NULL, "window_bytes"),
 			    .receipt_timeout_ns =
 				    conf_int(c, "publish", NULL, "receipt_timeout_s") * NS_PER_S,
+			    .boot_id = boot_id_read(),
 			    .tb = a->tb},
 		.tb = a->tb,
 	};

@@ -94,10 +94,13 @@ static const struct conf_key keys[] = {
 	STRING("outbox", "pkcs11_previous_key", "", 0, 255, false,
 	       "The key before it, in the same token; empty: none"),
 
-	INTEGER("publish", "window", "32", 4, FLIGHT_ROWS_MAX, false,
-		"Batches without receipt at once; a quarter is for event and live alone"),
-	INTEGER("publish", "window_bytes", "1048576", 1024, 67108864, false,
-		"No new batch is sent while more bytes than this have no receipt"),
+	INTEGER("publish", "window", "1024", 4, FLIGHT_ROWS_MAX, false,
+		"Most batches without receipt at once, a quarter of them for event and live alone. "
+		"It begins with 32, grows while receipts come in time, and halves when "
+		"somebody refuses"),
+	INTEGER("publish", "window_bytes", "4194304", 1024, 67108864, false,
+		"Most bytes of them, likewise; and what may be on the wire at once, which follows "
+		"the link's rate, is never above it"),
 	INTEGER("publish", "receipt_timeout_s", "30", 1, 3600, false,
 		"A batch without receipt is sent again after it; doubles each time"),
 

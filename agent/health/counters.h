@@ -60,6 +60,8 @@
 	X(batches_dropped_stop, "of the batches: could not be stored before the agent stopped")    \
 	X(batches_published, "batches handed to MQTT, repeats included")                           \
 	X(batches_resent, "of these: sent before")                                                 \
+	X(batches_rebased, "of these: times put right, now that the clock is known")               \
+	X(clock_notices, "rows stored that tell what the clock of this boot is")                   \
 	X(bytes_published, "bytes of MQTT packets sent")                                           \
 	X(batches_refused, "PUBACKs that said no: no subscriber, quota, not authorised")           \
 	X(batches_nacked, "receipts that said no")                                                 \
@@ -71,9 +73,12 @@
 	X(receipts_received, "receipts for this epoch")                                            \
 	X(receipts_bad, "receipts that could not be read, or for what was never sent")             \
 	X(receipts_foreign, "receipts for another epoch, not used")                                \
+	X(receipts_old, "receipts that say less than an earlier one")                              \
 	X(outbox_rows, "rows in the outbox now")                                                   \
 	X(outbox_gaps, "of these: gap rows, which tell what was lost")                             \
 	X(gaps_published, "gap rows handed to MQTT, repeats included")                             \
+	X(gaps_receipted, "gaps told for rows that the relay gave receipts for and has no more")   \
+	X(notices_refused, "gaps and clocks that the relay cannot read")                           \
 	X(outbox_bytes, "bytes of them")                                                           \
 	X(outbox_samples, "samples in them")                                                       \
 	X(lifetime_samples_accepted, "samples_accepted since this outbox was made")                \
@@ -81,6 +86,8 @@
 	X(lifetime_samples_dropped, "samples_dropped since then, but those lost at a stop")        \
 	X(lifetime_samples_quarantined, "samples_quarantined since then")                          \
 	X(in_flight, "batches sent and without receipt")                                           \
+	X(window_rows, "rows without receipt that may be on their way now")                        \
+	X(window_wire, "bytes without PUBACK that may be, as the link takes them")                 \
 	X(connected, "1 while connected to the broker")                                            \
 	X(connects, "connections made")                                                            \
 	X(connect_failures, "attempts that failed")                                                \

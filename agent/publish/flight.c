@@ -1,4 +1,4 @@
-#include "agent/publish/flight.h"
+#include "agent/publish/flight_private.h"
 
 enum {
 	BACKOFF_FIRST_MS = 1000,
@@ -12,58 +12,7 @@ enum {
 	PROBE_MOST = 2,
 	REASON_NO_SUBSCRIBER = 0x10,
 	REASON_REFUSED = 0x80, /* and above */
-	BUCKETS = 1024,
-	NOBODY = 0xffff,
 };
-
-struct entry {
-	uint64_t seq, through;
-	size_t bytes;
-	struct mono_time due;
-	uint64_t first, last; /* turns: of its first and its latest publish */
-	struct mono_time puback_at;
-	struct window_mark mark; /* of its latest publish */
-	uint16_t next;		 /* in its bucket; NOBODY: the last one */
-	uint8_t lane;
-	unsigned sent;	  /* times without an answer */
-	unsigned refused; /* times in a row */
-	unsigned fast;	  /* times that it was overtaken */
-	bool deferred;	  /* due is a backoff; else a receipt may still come */
-	bool on_wire;	  /* no PUBACK yet */
-	bool with_broker; /* PUBACK: the receipt cannot come before it */
-	bool overtaken;
-};
-
-struct flight {
-	struct flight_options opt;
-	struct window window;
-	uint64_t random;
-	uint64_t cursor[LANES];
-	uint64_t last[CLASS_COUNT]; /* of the backlog */
-	size_t bytes, wire, urgent, urgent_wire;
-	size_t n;
-	struct entry *entries; /* rows_max; in no order */
-	uint16_t buckets[BUCKETS];
-	int64_t earliest_ns; /* no entry is due before it */
-
-	uint64_t turn;	   /* publishes */
-	uint64_t answered; /* latest first publish of whatever was answered */
-	int64_t lag_ns;	   /* from PUBACK to receipt, as it was lately */
-	bool heard;	   /* there was a receipt in this connection */
-	unsigned probes;   /* in a row without a receipt; above 0: silence */
-	struct mono_time probe_due;
-	size_t acked_rows, acked_bytes; /* by the receipt that is being told */
-};
-
-static void forget_all(struct flight *w)
-{
-	w->n = 0;
-	w->bytes = w->wire = w->urgent = w->urgent_wire = 0;
-	w->earliest_ns = INT64_MAX;
-	w->acked_rows = w->acked_bytes = 0;
-	for (size_t i = 0; i < BUCKETS; i++)
-		w->buckets[i] = NOBODY;
-}
 
 int flight_new(struct flight **ret, const struct flight_options *opt)
 {
@@ -75,7 +24,7 @@ int flight_new(struct flight **ret, const struct flight_options *opt)
 	w->opt = *opt;
 	w->random = opt->seed | 1;
 	window_init(&w->window, &(struct window_options){opt->rows_max, opt->bytes_max});
-	forget_all(w);
+	flight_forget_all(w);
 	w->entries = calloc(opt->rows_max, sizeof(*w->entries));
 	if (!w->entries)
 		return flight_free(w), -ENOMEM;
@@ -96,7 +45,7 @@ struct flight *flight_free(struct flight *w)
 
 void flight_reset(struct flight *w, const uint64_t last[static CLASS_COUNT])
 {
-	forget_all(w);
+	flight_forget_all(w);
 	window_reset(&w->window);
 	w->turn = w->answered = 0;
 	w->heard = false;
@@ -130,100 +79,10 @@ void flight_pass(struct flight *w, unsigned lane, uint64_t seq)
 
 void flight_rewind(struct flight *w, enum uplink_class class, uint64_t seq)
 {
-	uint64_t *cursor = &w->cursor[lane_of(class, false)];
+	uint64_t *cursor = &w->cursor[lane_of(class, seq > w->last[class])];
 
 	if (*cursor >= seq)
 		*cursor = seq - 1;
-}
-
-/* ---- entries ---- */
-
-static enum uplink_class class_of(const struct entry *e)
-{
-	return lane_class(e->lane);
-}
-
-static bool is_urgent(enum uplink_class class)
-{
-	return class <= CLASS_LIVE;
-}
-
-static uint16_t *bucket(struct flight *w, enum uplink_class class, uint64_t seq)
-{
-	return &w->buckets[(seq * CLASS_COUNT + (uint64_t) class) % BUCKETS];
-}
-
-static struct entry *find(const struct flight *w, enum uplink_class class, uint64_t seq)
-{
-	size_t i = w->buckets[(seq * CLASS_COUNT + (uint64_t) class) % BUCKETS];
-
-	for (; i != NOBODY; i = w->entries[i].next)
-		if (w->entries[i].seq == seq && class_of(&w->entries[i]) == class)
-			return &w->entries[i];
-	return NULL;
-}
-
-/* Where the number of e is kept. */
-static uint16_t *link_to(struct flight *w, const struct entry *e)
-{
-	uint16_t *at = bucket(w, class_of(e), e->seq);
-
-	while (*at != e - w->entries)
-		at = &w->entries[*at].next;
-	return at;
-}
-
-static struct entry *add(struct flight *w, const struct flight_row *row)
-{
-	struct entry *e = &w->entries[w->n];
-	uint16_t *at = bucket(w, lane_class(row->lane), row->seq);
-
-	assert(w->n < w->opt.rows_max);
-	*e = (struct entry){.lane = (uint8_t)row->lane,
-			    .seq = row->seq,
-			    .through = row->through,
-			    .first = w->turn,
-			    .next = *at};
-	*at = (uint16_t)w->n++;
-	flight_pass(w, row->lane, row->seq);
-	return e;
-}
-
-static void set_bytes(struct flight *w, struct entry *e, size_t bytes)
-{
-	size_t *urgent = is_urgent(class_of(e)) ? &w->urgent : NULL;
-
-	w->bytes += bytes - e->bytes;
-	if (urgent)
-		*urgent += bytes - e->bytes;
-	e->bytes = bytes;
-}
-
-static void set_on_wire(struct flight *w, struct entry *e, bool on_wire)
-{
-	size_t change;
-
-	if (e->on_wire == on_wire)
-		return;
-	change = on_wire ? e->bytes : 0 - e->bytes;
-	e->on_wire = on_wire;
-	w->wire += change;
-	if (is_urgent(class_of(e)))
-		w->urgent_wire += change;
-}
-
-static void drop(struct flight *w, struct entry *e)
-{
-	struct entry *last = &w->entries[w->n - 1];
-
-	set_on_wire(w, e, false);
-	set_bytes(w, e, 0);
-	*link_to(w, e) = e->next;
-	if (e != last) {
-		*link_to(w, last) = (uint16_t)(e - w->entries);
-		*e = *last;
-	}
-	w->n--;
 }
 
 /* ---- how much ---- */
@@ -239,14 +98,14 @@ static size_t rows_allowed(const struct flight *w, enum uplink_class class)
 	size_t max = window_rows(&w->window), quiet = window_rows_first(&w->window) / 4;
 
 	if (!w->heard || w->probes > 0)
-		return is_urgent(class) ? smaller(2 * quiet, max) : quiet;
-	return is_urgent(class) ? max : max - max / 4;
+		return flight_is_urgent(class) ? smaller(2 * quiet, max) : quiet;
+	return flight_is_urgent(class) ? max : max - max / 4;
 }
 
 /* Urgent rows find room whatever the others have taken. */
 static bool has_room(size_t used, size_t urgent, size_t max, enum uplink_class class)
 {
-	return used == 0 || used < max || (is_urgent(class) && urgent < max / 4);
+	return used == 0 || used < max || (flight_is_urgent(class) && urgent < max / 4);
 }
 
 bool flight_admits(const struct flight *w, enum uplink_class class)
@@ -366,7 +225,7 @@ static void note_loss(struct flight *w, const struct entry *e, struct mono_time 
 
 void flight_sent(struct flight *w, const struct flight_row *row, struct mono_time now)
 {
-	struct entry *e = find(w, lane_class(row->lane), row->seq);
+	struct entry *e = flight_find(w, lane_class(row->lane), row->seq);
 
 	w->turn++;
 	note_asking(w, e, now);
@@ -374,12 +233,12 @@ void flight_sent(struct flight *w, const struct flight_row *row, struct mono_tim
 		note_loss(w, e, now);
 		e->through = row->through;
 	} else {
-		e = add(w, row);
+		e = flight_add(w, row);
 	}
-	set_on_wire(w, e, false);
-	set_bytes(w, e, row->bytes);
+	flight_set_on_wire(w, e, false);
+	flight_set_bytes(w, e, row->bytes);
 	e->mark = window_sent(&w->window, w->wire, row->bytes, now);
-	set_on_wire(w, e, true);
+	flight_set_on_wire(w, e, true);
 	e->last = w->turn;
 	/* From its PUBACK on; this is for a broker that owes it. */
 	set_due(w, e, now.ns + larger(RECEIPT_WAIT_MAX_MS * NS_PER_MS, receipt_wait(w, e->sent)));
@@ -395,7 +254,8 @@ static bool keeps_own_time(const struct flight *w, const struct entry *e)
 
 static bool comes_before(const struct entry *a, const struct entry *b)
 {
-	return !b || class_of(a) < class_of(b) || (class_of(a) == class_of(b) && a->seq < b->seq);
+	return !b || flight_class_of(a) < flight_class_of(b) ||
+	       (flight_class_of(a) == flight_class_of(b) && a->seq < b->seq);
 }
 
 static unsigned add_due(unsigned lanes, const struct entry *e, uint64_t seqs[static LANES])
@@ -492,13 +352,13 @@ static void note_answer(struct flight *w, const struct entry *e, struct mono_tim
 void flight_puback(struct flight *w, enum uplink_class class, uint64_t seq, int reason,
 		   struct mono_time now)
 {
-	struct entry *e = find(w, class, seq);
+	struct entry *e = flight_find(w, class, seq);
 
 	if (!e)
 		return;
 	if (e->on_wire)
 		window_delivered(&w->window, &e->mark, e->bytes, now);
-	set_on_wire(w, e, false);
+	flight_set_on_wire(w, e, false);
 	if (reason == REASON_NO_SUBSCRIBER || reason >= REASON_REFUSED)
 		defer(w, e, BACKOFF_FIRST_MS * NS_PER_MS, now);
 	else if (is_waiting(e))
@@ -508,7 +368,7 @@ void flight_puback(struct flight *w, enum uplink_class class, uint64_t seq, int 
 void flight_nack(struct flight *w, enum uplink_class class, uint64_t seq, uint32_t retry_after_s,
 		 struct mono_time now)
 {
-	struct entry *e = find(w, class, seq);
+	struct entry *e = flight_find(w, class, seq);
 	int64_t ns = (int64_t)retry_after_s * NS_PER_S;
 
 	if (!e)
@@ -521,11 +381,10 @@ void flight_nack(struct flight *w, enum uplink_class class, uint64_t seq, uint32
 
 void flight_replaced(struct flight *w, enum uplink_class class, uint64_t seq, struct mono_time now)
 {
-	struct entry *e = find(w, class, seq);
+	struct entry *e = flight_find(w, class, seq);
 
 	if (!e)
 		return;
-	note_answer(w, e, now);
 	e->sent = e->refused = e->fast = 0;
 	e->deferred = true;
 	set_due(w, e, now.ns);
@@ -540,7 +399,7 @@ static size_t remove_range(struct flight *w, enum uplink_class class, uint64_t f
 	while (i < w->n) {
 		struct entry *e = &w->entries[i];
 
-		if (class_of(e) != class || e->seq < from || e->seq > to ||
+		if (flight_class_of(e) != class || e->seq < from || e->seq > to ||
 		    (answered && e->through > to)) {
 			i++;
 			continue;
@@ -550,7 +409,7 @@ static size_t remove_range(struct flight *w, enum uplink_class class, uint64_t f
 			w->acked_rows++;
 			w->acked_bytes += e->bytes;
 		}
-		drop(w, e);
+		flight_drop(w, e);
 		removed++;
 	}
 	return removed;
@@ -625,7 +484,7 @@ size_t flight_wire(const struct flight *w)
 
 bool flight_holds(const struct flight *w, enum uplink_class class, uint64_t seq)
 {
-	return find(w, class, seq) != NULL;
+	return flight_find(w, class, seq) != NULL;
 }
 
 const struct window *flight_window(const struct flight *w)

@@ -52,7 +52,7 @@ struct flight_span {
 };
 struct flight_span flight_span(const struct flight *w, unsigned lane);
 void flight_pass(struct flight *w, unsigned lane, uint64_t seq);
-/* A row has appeared where rows were sent before: the backlog goes back to it. */
+/* A row has appeared where rows were sent before: its lane goes back to it. */
 void flight_rewind(struct flight *w, enum uplink_class class, uint64_t seq);
 
 /* Whether something new of that class may be sent. */

@@ -1,6 +1,7 @@
 /* agent/publish/publish.h: rows of the outbox to the relay, and its receipts back. Back thread.
  *
- * Sends in order of class and seq, as far as the window goes; deletes on receipts alone. */
+ * What is new goes before what waited, and classes share the link (schedule.h), as far as the
+ * windows go (window.h); rows are deleted on receipts alone. */
 #pragma once
 
 #include "agent/health/counters.h"
@@ -14,10 +15,13 @@ struct publish_options {
 	const char *device;
 	uint16_t part;
 	struct mqtt_options mqtt; /* client_id and session are set by publish itself */
-	size_t window_rows;
-	size_t window_bytes;
+	size_t window_rows;	  /* at most; see agent/publish/window.h */
+	size_t window_bytes;	  /* likewise */
 	int64_t receipt_timeout_ns;
+	uint64_t boot_id; /* of the mono times of batches that are closed now */
 	const struct timebase *tb;
+	/* What the kernel knows of the wall clock; NULL: clock_quality_read. */
+	enum clock_quality (*clock_quality)(void *ctx);
 	/* Rows were deleted, dropped or moved. */
 	void (*changed)(void *ctx);
 	/* The outbox was found damaged. May be called several times. */

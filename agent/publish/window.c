@@ -28,8 +28,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 
 static uint64_t first_share(const struct window *w)
 {
-	return larger(share_of(WINDOW_ROWS_FIRST, w->opt.rows_max),
-		      share_of(WINDOW_BYTES_FIRST, w->opt.bytes_max));
+	return share_of(WINDOW_ROWS_FIRST, w->opt.rows_max);
 }
 
 static uint64_t least_share(const struct window *w)

@@ -412,6 +412,10 @@ START_TEST(what_is_new_and_what_waited_are_apart)
 	ck_assert_uint_eq(flight_span(w, backlog).from, 6);
 	flight_rewind(w, CLASS_BULK, 9);
 	ck_assert_uint_eq(flight_span(w, backlog).from, 6);
+	sent(CLASS_BULK, 160, 1);
+	flight_rewind(w, CLASS_BULK, 155);
+	ck_assert_uint_eq(flight_span(w, fresh).from, 154);
+	ck_assert_uint_eq(flight_span(w, backlog).from, 6);
 }
 END_TEST
 

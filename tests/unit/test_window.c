@@ -22,14 +22,14 @@ static void round_trip(void)
 
 START_TEST(doubles_each_round_while_it_is_used)
 {
-	ck_assert_uint_eq(window_rows(&w), 64); /* 256 KiB of 4 MiB are more than 32 of 1024 */
-	ck_assert_uint_eq(window_bytes(&w), 256 << 10);
+	ck_assert_uint_eq(window_rows(&w), 32);
+	ck_assert_uint_eq(window_bytes(&w), 128 << 10);
+	round_trip();
+	ck_assert_uint_eq(window_rows(&w), 64);
 	round_trip();
 	ck_assert_uint_eq(window_rows(&w), 128);
-	round_trip();
-	ck_assert_uint_eq(window_rows(&w), 256);
 	window_acked(&w, 20, 1000, 20, 1000); /* not in use */
-	ck_assert_uint_eq(window_rows(&w), 256);
+	ck_assert_uint_eq(window_rows(&w), 128);
 	for (int i = 0; i < 5; i++)
 		round_trip();
 	ck_assert_uint_eq(window_rows(&w), 1024);
@@ -39,8 +39,8 @@ END_TEST
 
 START_TEST(large_rows_let_it_grow_by_bytes)
 {
-	window_acked(&w, 4, 256 << 10, 4, 256 << 10);
-	ck_assert_uint_eq(window_bytes(&w), 512 << 10);
+	window_acked(&w, 4, 128 << 10, 4, 128 << 10);
+	ck_assert_uint_eq(window_bytes(&w), 256 << 10);
 }
 END_TEST
 
@@ -71,9 +71,9 @@ START_TEST(a_silence_begins_anew)
 	for (int i = 0; i < 8; i++)
 		round_trip();
 	window_silent(&w);
-	ck_assert_uint_eq(window_rows(&w), 64);
+	ck_assert_uint_eq(window_rows(&w), 32);
 	round_trip();
-	ck_assert_uint_eq(window_rows(&w), 128);
+	ck_assert_uint_eq(window_rows(&w), 64);
 }
 END_TEST
 

@@ -146,6 +146,24 @@ static const struct conf_key keys[] = {
 	 .help = "Seconds after which a device that is not registered is told to try again.",
 	 .reloads = true},
 	{.section = "ingest",
+	 .key = "device_bytes_per_second",
+	 .type = CONF_INT,
+	 .def = "0",
+	 .max = 1073741824,
+	 .help = "Bytes that a device may send in a second; beyond, it is told to slow down. 0: "
+		 "no\n"
+		 "limit.",
+	 .reloads = true},
+	{.section = "ingest",
+	 .key = "device_batches_per_second",
+	 .type = CONF_INT,
+	 .def = "0",
+	 .max = 1000000,
+	 .help = "Batches that a device may send in a second; beyond, it is told to slow down. 0: "
+		 "no\n"
+		 "limit.",
+	 .reloads = true},
+	{.section = "ingest",
 	 .key = "quarantine_rows",
 	 .type = CONF_INT,
 	 .def = "256",
@@ -353,6 +371,8 @@ static struct ingest_tuning tuning(const struct conf *c)
 		.unknown_retry_s = number(c, "ingest", "unknown_retry_s"),
 		.retention_ns = conf_int(c, "history", NULL, "retention_h") * 3600 * NS_PER_S,
 		.max_bytes = conf_int(c, "history", NULL, "max_bytes"),
+		.device_bytes_per_s = conf_int(c, "ingest", NULL, "device_bytes_per_second"),
+		.device_batches_per_s = conf_int(c, "ingest", NULL, "device_batches_per_second"),
 	};
 }
 

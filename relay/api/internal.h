@@ -101,7 +101,8 @@ json_t *json_signal(const struct catalog *cat, const struct live_value *v, bool 
 handler_fn handle_health, handle_metrics, handle_openapi;
 handler_fn handle_catalogs_list, handle_catalogs_post, handle_catalog_get;
 handler_fn handle_vehicles_list, handle_vehicles_post, handle_vehicle_get, handle_vehicle_delete;
-handler_fn handle_devices_post, handle_state, handle_history, handle_events, handle_all_events;
+handler_fn handle_devices_post, handle_delivery, handle_state, handle_history, handle_events,
+	handle_all_events;
 
 /* Key of the vehicle that the path names; queues 404 or 500 and returns false. */
 bool request_vehicle(struct request *rq, int64_t *ret_key);

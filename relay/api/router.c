@@ -18,6 +18,7 @@ const struct route api_routes[] = {
 	{"GET", "/v1/vehicles/{vehicle}", NULL, handle_vehicle_get},
 	{"DELETE", "/v1/vehicles/{vehicle}", NULL, handle_vehicle_delete},
 	{"POST", "/v1/vehicles/{vehicle}/devices", "application/json", handle_devices_post},
+	{"GET", "/v1/vehicles/{vehicle}/devices/{device}/delivery", NULL, handle_delivery},
 	{"GET", "/v1/vehicles/{vehicle}/events", NULL, handle_events},
 	{"GET", "/v1/vehicles/{vehicle}/signals/{signal}/history", NULL, handle_history},
 	{"GET", "/v1/vehicles/{vehicle}/state", NULL, handle_state},

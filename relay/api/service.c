@@ -60,7 +60,7 @@ static void one(struct buf *b, const char *name, const char *type, const char *h
 static void batches(struct buf *b, const struct ingest_stats *s)
 {
 	head(b, "batches_total", "counter",
-	     "Batches by what became of them; unknown_catalog: stored, waits for its catalog.");
+	     "Messages by what became of them; unknown_catalog: stored, waits for its catalog.");
 	for (unsigned i = 0; i < INGEST_RESULTS; i++)
 		(void)buf_printf(b, "towline_relay_batches_total{result=\"%s\"} %llu\n",
 				 ingest_result_name((enum ingest_result)i),
@@ -76,6 +76,44 @@ static void batches(struct buf *b, const struct ingest_stats *s)
 	one(b, "samples_total", "counter", "Samples of batches stored once and decoded.",
 	    s->samples);
 	one(b, "payload_bytes_total", "counter", "Bytes of uplink payloads.", s->payload_bytes);
+}
+
+/* One number a class and reason, of those that there were. */
+static void by_reason(struct buf *b, const char *name, const char *help,
+		      const uint64_t v[CLASS_COUNT][GAP_REASONS])
+{
+	head(b, name, "counter", help);
+	for (unsigned c = 0; c < CLASS_COUNT; c++) {
+		for (uint32_t r = 0; r < GAP_REASONS; r++) {
+			if (v[c][r])
+				(void)buf_printf(b,
+						 "towline_relay_%s{class=\"%s\",reason=\"%s\"} "
+						 "%llu\n",
+						 name, class_name((enum uplink_class)c),
+						 stream_gap_reason_name(r),
+						 (unsigned long long)v[c][r]);
+		}
+	}
+}
+
+static void delivery(struct buf *b, const struct ingest_stats *s)
+{
+	by_reason(b, "gaps_total", "Gaps told by vehicles, or closed unexplained.", s->gaps);
+	by_reason(b, "gap_seqs_total", "Sequence numbers that gaps told missing.", s->gap_seqs);
+	head(b, "duplicates_total", "counter", "Batches that came again, by class.");
+	for (unsigned c = 0; c < CLASS_COUNT; c++)
+		(void)buf_printf(b, "towline_relay_duplicates_total{class=\"%s\"} %llu\n",
+				 class_name((enum uplink_class)c),
+				 (unsigned long long)s->duplicates[c]);
+	one(b, "origin_duplicates_total", "counter",
+	    "Of these, stored already under the name that they had in a damaged outbox.",
+	    s->origin_known);
+	one(b, "late_batches_total", "counter",
+	    "Batches stored although a gap had told them missing.", s->late);
+	one(b, "rows_repaired_total", "counter",
+	    "Batches whose times were put right when their boot's clock was known.", s->repaired);
+	one(b, "windows_forgotten_total", "counter",
+	    "Windows dropped because a device had too many outboxes.", s->windows_forgotten);
 }
 
 static void receipts(struct buf *b, const struct ingest_stats *s)
@@ -153,6 +191,7 @@ enum MHD_Result handle_metrics(struct request *rq)
 
 	ingest_get_stats(rq->api->opt.ingest, &s);
 	batches(&b, &s);
+	delivery(&b, &s);
 	receipts(&b, &s);
 	latency(&b, &s);
 	storage(&b, &s);

@@ -124,6 +124,8 @@ def test_cli_vehicle(relay):
     (["history", "none", "a.b.c"], 3),
     (["history", "none", "a.b.c", "--from", "yesterdayish"], 2),
     (["tail", "none"], 3),
+    (["delivery", "none", "none"], 3),
+    (["delivery", "none"], 2),
     (["--help"], 0),
     (["tail", "--help"], 0),
 ])
@@ -311,3 +313,25 @@ def test_without_standard_files(stack):
     finally:
         p.terminate()
         assert p.wait(10) == 0
+
+
+def test_delivery(car, drive_log):
+    where = f"/v1/vehicles/{VEHICLE}/devices/{DEVICE}/delivery"
+    empty = car.get(where).json()
+    assert empty["last_seen"] is None and empty["lanes"] == empty["gaps"] == []
+    refused(car.get(f"/v1/vehicles/none/devices/{DEVICE}/delivery"), 404)
+    assert "tcu-9" in refused(car.get(where.replace(DEVICE, "tcu-9")), 404)["detail"]
+
+    drain(car, car.start_agent(drive_conf(car, drive_log)))
+    told = car.get(where).json()
+    device = car.get(f"/v1/vehicles/{VEHICLE}").json()["devices"][0]
+    assert told["last_seen"] == device["last_seen"] and told["last_receipt"] >= told["last_seen"]
+    assert set(told["in_flight"].values()) == {0}
+    assert sum(lane["batches"] for lane in told["lanes"]) == device["batches"] > 0
+    assert sum(lane["samples"] for lane in told["lanes"]) == device["samples"]
+    for lane in told["lanes"]:
+        assert lane["epoch"] == device["epoch"] and lane["stored_through"] >= lane["batches"]
+        assert lane["awaited"] == {"seqs": 0, "holes": 0, "ranges": []} and lane["gaps"] == []
+    table = car.towline("delivery", VEHICLE, DEVICE).stdout
+    assert device["epoch"] in table and "DUPLICATES" in table and told["last_receipt"] in table
+    assert json.loads(car.towline("delivery", VEHICLE, DEVICE, "--json").stdout) == told

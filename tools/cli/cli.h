@@ -26,6 +26,7 @@ extern const struct cli_command cmd_decode;
 extern const struct cli_command cmd_catalog;
 extern const struct cli_command cmd_vehicle;
 extern const struct cli_command cmd_state;
+extern const struct cli_command cmd_delivery;
 extern const struct cli_command cmd_history;
 extern const struct cli_command cmd_tail;
 extern const struct cli_command cmd_can;

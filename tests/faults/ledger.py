@@ -160,15 +160,14 @@ class Ledger:
                          f"{then - self.agent.fleet.began:.2f} s")
 
     def count_untold(self):
-        """{gap: frames that it stands for beyond those of rows that were seen}"""
+        """{gap: frames that it stands for beyond those of rows that were seen}. What came all the
+        same (its receipt was lost, then it was dropped) may be counted in it; which, is not known."""
         self.untold = {g: g.samples // SAMPLES_A_FRAME if g.samples else float("inf")
                        for g in self.gaps}
-        rows = {(row.epoch, row.seq): row for rows in self.delivered.values() for row in rows}
-        rows.update({(row.epoch, row.seq): row for rows in self.stored.values() for row, _ in rows})
-        for row in rows.values():
-            gap = self.gap_of([(row, 0)])
+        for n, rows in self.stored.items():
+            gap = self.gap_of(rows) if n not in self.delivered else None
             if gap:
-                self.untold[gap] = max(self.untold[gap] - len(self.counts(row)), 0)
+                self.untold[gap] = max(self.untold[gap] - 1, 0)
 
     def judge_holes(self):
         """What was never seen: frames between two that were. All frames before the last one were
@@ -190,7 +189,7 @@ class Ledger:
         a = self.place(self.row_of(left)) if left else Place(0, -1, 0)
         for g in self.gaps:
             age = self.epochs.get(g.epoch, len(self.epochs))
-            if (a.age, a.seq) < (age, g.first) and (age, g.through) < (b.age, b.seq):
+            if (a.age, a.seq) < (age, g.through) and (age, g.first) < (b.age, b.seq):
                 taken = min(self.untold[g], missing)
                 self.untold[g] -= taken
                 self.result.gaps[g.reason] += taken

@@ -163,10 +163,16 @@ static int open_store(struct uplink *u, const struct uplink_options *opt, struct
 		return r;
 	t = store_totals(u->store);
 	if (opened.set_aside)
-		log_error("outbox_set_aside",
-			  "path=%s what=it was damaged; a new one was made salvaged_rows=%" PRIu64
-			  " salvaged_samples=%" PRIu64,
-			  opt->outbox_path, opened.salvaged_rows, opened.salvaged_samples);
+		log_error("outbox_set_aside", "path=%s what=it was damaged; a new one was made",
+			  opt->outbox_path);
+	if (opened.set_aside || opened.salvaged_rows > 0 || opened.unfinished)
+		log_error("outbox_salvaged",
+			  "rows=%" PRIu64 " samples=%" PRIu64 " unreadable=%" PRIu64
+			  " dropped=%" PRIu64 " what=%s",
+			  opened.salvaged_rows, opened.salvaged_samples, opened.unreadable_rows,
+			  opened.dropped.by[GAP_QUOTA].rows,
+			  opened.unfinished ? "the disk is full or fails; the next start goes on"
+					    : "all that could be read");
 	if (opened.unsaved_batches > 0)
 		log_error("batches_unsaved",
 			  "batches=%" PRIu64 " what=could not be stored when the agent ended last",

@@ -254,44 +254,41 @@ static void close_file(struct store *s)
 	s->w = (struct working){0};
 }
 
-/* The file is opened; a damaged one is set aside, and a new one takes its place. Returns
- * SALVAGE_PENDING where one that was set aside, now or before a crash, is still to be read. */
-static int open_or_renew(struct store *s, struct salvage_aside *aside, struct store_opened *opened,
-			 struct error *err)
+/* The file is opened; a damaged one is set aside, and a new one takes its place. What a crash has
+ * interrupted of that goes first. */
+static int open_or_renew(struct store *s, struct store_opened *opened, struct error *err)
 {
-	int pending = salvage_pending(s->path, aside, err), r;
+	struct salvage_aside *aside cleanup(free_ptr) = malloc(sizeof(*aside));
+	int r = aside ? salvage_pending(s->path, aside, err) : -ENOMEM;
 
-	if (pending < 0)
-		return pending;
-	r = open_file(s, err);
+	if (r >= 0)
+		r = open_file(s, err);
 	if (r != -EBADMSG)
-		return r < 0 ? r : pending;
+		return r;
 	close_file(s);
 	r = salvage_set_aside(s->path, timebase_wall(s->opt.tb).ns / NS_PER_S, aside, err);
 	if (r < 0)
 		return r;
 	opened->set_aside = true;
-	r = open_file(s, err);
-	return r < 0 ? r : SALVAGE_PENDING;
+	return open_file(s, err);
 }
 
 static int open_all(struct store *s, struct store_opened *opened, struct error *err)
 {
-	struct salvage_aside aside;
 	struct error unsaved_err;
 	bool damaged;
-	int pending = open_or_renew(s, &aside, opened, err), r;
+	int r = open_or_renew(s, opened, err);
 
-	if (pending < 0)
-		return pending;
+	if (r < 0)
+		return r;
 	/* Without it an end on a full disk cannot be told; all else works. */
 	if (unsaved_open(&s->unsaved, s->path, &damaged, &unsaved_err) < 0)
 		unsaved_close(&s->unsaved);
 	r = store_recover(s, &opened->unsaved_batches);
 	if (r < 0)
 		error_set(err, "%s: %s (%s)", s->path, strerror(-r), sqlite3_errmsg(s->db));
-	if (r == 0 && pending == SALVAGE_PENDING)
-		r = store_rescue(s, &aside, opened, err);
+	if (r == 0)
+		r = store_rescue(s, opened, err);
 	if (r == 0 && s->unsaved.fd >= 0 && unsaved_clear(&s->unsaved, s->epoch) < 0)
 		unsaved_close(&s->unsaved);
 	return r;

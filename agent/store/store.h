@@ -31,10 +31,23 @@ struct store_options {
 	const struct timebase *tb;
 };
 
+/* A number of rows with what they held. Gaps count as no rows. */
+struct store_count {
+	uint64_t rows, samples;
+};
+
+struct store_dropped {
+	struct store_count by[GAP_REASONS];
+};
+
 /* What opening found and did. */
 struct store_opened {
 	bool set_aside; /* the file was damaged: it is now path.corrupt-<time> */
-	uint64_t salvaged_rows, salvaged_samples; /* taken over from it */
+	/* Not all of it is taken over: the disk is full or fails. The next store_open goes on. */
+	bool unfinished;
+	uint64_t salvaged_rows, salvaged_samples; /* taken over from it, or from an earlier one */
+	uint64_t unreadable_rows;		  /* were seen in it, and are damaged */
+	struct store_dropped dropped;		  /* to make room for these */
 	uint64_t unsaved_batches; /* could not be written when the agent ended last; told as gaps */
 };
 
@@ -71,15 +84,6 @@ struct store_item {
 	uint32_t encoding; /* enum envelope_encoding */
 	const void *body;
 	size_t body_len;
-};
-
-/* A number of rows with what they held. Gaps count as no rows. */
-struct store_count {
-	uint64_t rows, samples;
-};
-
-struct store_dropped {
-	struct store_count by[GAP_REASONS];
 };
 
 /* Stores all items in one transaction, together with what store_ack has put off. To stay within the

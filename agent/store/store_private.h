@@ -156,6 +156,13 @@ int store_bound_gaps(struct store *s, struct working *w, enum uplink_class class
  * seq. */
 uint64_t store_row_through(const struct stored_row *row);
 
+/* ---- store_put.c ---- */
+
+/* Drops rows until there is room for bytes more; none that is more urgent than class. Returns 1; 0:
+ * there is no room even so; -errno. */
+int store_make_room(struct store *s, struct working *w, enum uplink_class class, uint64_t bytes,
+		    struct store_dropped *dropped) must_check;
+
 /* ---- store_age.c ---- */
 
 /* Finds or makes the row of this boot. In a transaction. */
@@ -179,9 +186,8 @@ int store_upgrade(struct store *s) must_check;
 
 /* ---- store_rescue.c ---- */
 
-/* Takes over what can be read of a file that was set aside. -ENOKEY and others, with err. */
-int store_rescue(struct store *s, struct salvage_aside *aside, struct store_opened *opened,
-		 struct error *err) must_check;
+/* Takes over what can be read of files that were set aside. -ENOKEY and others, with err. */
+int store_rescue(struct store *s, struct store_opened *opened, struct error *err) must_check;
 
 /* ---- store_recover.c ---- */
 

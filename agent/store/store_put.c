@@ -40,9 +40,8 @@ static int find_oldest(struct store *s, enum uplink_class class, uint64_t from,
 	return r;
 }
 
-/* Returns 1 with room for bytes, 0 without, -errno. */
-static int make_room(struct store *s, struct working *w, enum uplink_class class, uint64_t bytes,
-		     struct store_dropped *dropped)
+int store_make_room(struct store *s, struct working *w, enum uplink_class class, uint64_t bytes,
+		    struct store_dropped *dropped)
 {
 	uint64_t max = (uint64_t)s->opt.max_bytes;
 	unsigned k = CLASS_COUNT - 1;
@@ -103,7 +102,7 @@ static int put_one(struct store *s, struct working *w, const struct store_item *
 
 	if (s->opt.seal)
 		bytes += SEAL_OVERHEAD;
-	r = make_room(s, w, item->class, bytes, dropped);
+	r = store_make_room(s, w, item->class, bytes, dropped);
 	if (r < 0)
 		return r;
 	stored->rows++;

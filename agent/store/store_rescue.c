@@ -4,26 +4,38 @@
 
 struct rescue {
 	struct store *s;
+	struct store_opened *opened;
 	struct working w;
 	bool begun;
+	size_t n_boots; /* that were there when it began */
 };
 
 static int begin(struct rescue *r)
 {
 	int e = r->begun ? 0 : store_begin(r->s, &r->w, STORE_NOW, false);
 
-	r->begun = r->begun || e == 0;
+	if (r->begun || e < 0)
+		return e;
+	r->begun = true;
+	r->n_boots = r->s->n_boots;
+	return 0;
+}
+
+/* e: how what was begun went. */
+static int finish(struct rescue *r, int e)
+{
+	if (!r->begun)
+		return e;
+	r->begun = false;
+	e = store_finish(r->s, &r->w, e);
+	if (e < 0)
+		r->s->n_boots = r->n_boots;
 	return e;
 }
 
 static int on_commit(void *ctx)
 {
-	struct rescue *r = ctx;
-
-	if (!r->begun)
-		return 0;
-	r->begun = false;
-	return store_finish(r->s, &r->w, 0);
+	return finish(ctx, 0);
 }
 
 static int set_stored(struct store *s, const struct salvage_row *row,
@@ -46,9 +58,8 @@ static int set_stored(struct store *s, const struct salvage_row *row,
 	return store_find_boot(s, &boot, &col[ROW_BOOT]);
 }
 
-static int on_row(void *ctx, const struct salvage_row *row)
+static int insert(struct rescue *r, const struct salvage_row *row)
 {
-	struct rescue *r = ctx;
 	int64_t col[ROW_COLUMNS] = {
 		[ROW_FIRST_MS] = row->first_ms,
 		[ROW_SPAN_MS] = row->span_ms,
@@ -58,15 +69,51 @@ static int on_row(void *ctx, const struct salvage_row *row)
 		[ROW_ORIGIN_SEQ] = (int64_t)row->origin_seq,
 	};
 	struct class_state *c = &r->w.classes[row->class];
-	int e = begin(r);
+	int e = set_stored(r->s, row, col);
 
-	if (e == 0)
-		e = set_stored(r->s, row, col);
 	if (e < 0)
 		return e;
 	col[ROW_ID] = row_id(row->class, ++c->last_seq);
 	c->life.samples_stored += row->samples;
 	return store_write_row(r->s, &r->w, col, row->body, row->body_len, true);
+}
+
+/* There is no room: the quota is less than it was, or it is full of what is more urgent. */
+static int lose(struct rescue *r, const struct salvage_row *row)
+{
+	struct class_state *c = &r->w.classes[row->class];
+	struct store_count *dropped = &r->opened->dropped.by[GAP_QUOTA];
+	struct store_gap g = {
+		.class = row->class,
+		.seq = ++c->last_seq,
+		.origin_epoch = row->origin_epoch,
+		.origin_seq = row->origin_seq,
+		.gap = {.reason = GAP_QUOTA,
+			.batches = 1,
+			.samples = row->samples,
+			.first_ns = row->first_ms * NS_PER_MS,
+			.last_ns = row->first_ms ? (row->first_ms + row->span_ms) * NS_PER_MS : 0},
+	};
+
+	g.gap.through = row->origin_seq ? row->origin_seq : g.seq;
+	c->life.samples_stored += row->samples;
+	c->life.samples_dropped += row->samples;
+	dropped->rows++;
+	dropped->samples += row->samples;
+	return store_add_gap(r->s, &r->w, &g);
+}
+
+static int on_row(void *ctx, const struct salvage_row *row)
+{
+	struct rescue *r = ctx;
+	uint64_t bytes = row->body_len + STORE_ROW_OVERHEAD + (r->s->opt.seal ? SEAL_OVERHEAD : 0);
+	int e = begin(r);
+
+	if (e == 0)
+		e = store_make_room(r->s, &r->w, row->class, bytes, &r->opened->dropped);
+	if (e < 0)
+		return e;
+	return e > 0 ? insert(r, row) : lose(r, row);
 }
 
 static int on_gap(void *ctx, enum uplink_class class, uint64_t origin_epoch, uint64_t from,
@@ -87,22 +134,38 @@ static int on_gap(void *ctx, enum uplink_class class, uint64_t origin_epoch, uin
 	return store_add_gap(r->s, &r->w, &g);
 }
 
-int store_rescue(struct store *s, struct salvage_aside *aside, struct store_opened *opened,
-		 struct error *err)
+static int take_one(struct store *s, const struct salvage_aside *aside, struct store_opened *opened,
+		    struct error *err)
 {
-	struct rescue r = {.s = s};
-	struct salvage_sink sink = {on_row, on_gap, on_commit, &r};
-	struct salvage_result result = {0};
-	int e = salvage_run(aside, s->db, s->opt.seal, &sink, &result, err), f;
+	struct rescue r = {.s = s, .opened = opened};
+	const struct salvage_sink sink = {on_row, on_gap, on_commit, &r};
+	struct salvage_result result;
+	int e = salvage_run(aside, s->db, s->opt.seal, &sink, &result, err);
 
-	/* What was taken over so far stays, whatever ended it. */
-	f = r.begun ? store_finish(s, &r.w, e == -ENOSPC ? 0 : e) : 0;
-	if (e == 0)
-		e = f;
-	if (e == 0)
-		e = salvage_finish(s->path, aside);
-	opened->salvaged_rows = result.rows;
-	opened->salvaged_samples = result.samples;
-	/* A full disk: the next start goes on with it. */
-	return e == -ENOSPC ? 0 : e;
+	e = finish(&r, e);
+	opened->salvaged_rows += result.rows;
+	opened->salvaged_samples += result.samples;
+	opened->unreadable_rows += result.unreadable;
+	return e < 0 ? e : salvage_finish(s->path, aside);
+}
+
+/* The oldest first: its rows may have gone on, in part, to the next one that was set aside, and
+ * what of its epoch is in neither is known only then. */
+int store_rescue(struct store *s, struct store_opened *opened, struct error *err)
+{
+	struct salvage_aside *aside cleanup(free_ptr) = malloc(sizeof(*aside));
+	int e = aside ? salvage_pending(s->path, aside, err) : -ENOMEM;
+
+	while (e == SALVAGE_PENDING) {
+		e = take_one(s, aside, opened, err);
+		/* A disk that is full, or fails, must not keep the agent from working: what was
+		 * committed so far stays, and the next start goes on. */
+		if (e == -ENOSPC || e == -EIO) {
+			opened->unfinished = true;
+			return 0;
+		}
+		if (e == 0)
+			e = salvage_pending(s->path, aside, err);
+	}
+	return e;
 }

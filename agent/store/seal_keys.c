@@ -375,16 +375,34 @@ static int wrap_anew(struct seal *s, bool *ret_rotated, struct error *err)
 	return 0;
 }
 
-static int take_newest(struct seal *s, struct error *err)
+/* Rather the old one for longer, far within its limit, than none: a token may be away. */
+static int next_key(struct seal *s, struct error *err)
+{
+	int r = make_key(s, &s->trouble);
+
+	if (r == 0)
+		return 0;
+	if (s->current == 0 || s->used >= SEAL_ROWS_LIMIT) {
+		error_set(err, "%s", s->trouble.text);
+		return r;
+	}
+	s->is_trouble = true;
+	return reserve(s, err);
+}
+
+/* The newest data key serves on, or a new one where it may not. */
+static int take_newest(struct seal *s, bool may, struct error *err)
 {
 	int64_t id = newest(s), rows = 0;
 	int r = query(s->db, "SELECT rows FROM key WHERE id = ?", id, &rows, err);
 
 	if (r < 0)
 		return r;
+	if (rows < 0 || rows > SEAL_ROWS_LIMIT)
+		rows = SEAL_ROWS_LIMIT;
 	s->current = id;
-	s->used = s->reserved = rows > 0 ? rows : 0;
-	return id != 0 && s->used < s->max_rows ? 0 : make_key(s, err);
+	s->used = s->reserved = rows;
+	return may && id != 0 && rows < s->max_rows ? 0 : next_key(s, err);
 }
 
 static int tidy(struct seal *s, struct error *err)
@@ -398,7 +416,7 @@ static int tidy(struct seal *s, struct error *err)
 	if (r < 0)
 		return r;
 	/* Who has the previous key and an old copy of the file has the old data keys. */
-	return rotated && s->n_keys < SEAL_KEYS_MAX ? make_key(s, err) : take_newest(s, err);
+	return take_newest(s, !rotated, err);
 }
 
 int seal_attach(struct seal *s, sqlite3 *db, struct error *err)
@@ -445,18 +463,7 @@ static int reload(struct seal *s, struct error *err)
 	/* Rows that were sealed and rolled back count: their nonces are used. */
 	return kept ? query(s->db, "SELECT rows FROM key WHERE id = ?", s->current, &s->reserved,
 			    err)
-		    : take_newest(s, err);
-}
-
-static int next_key(struct seal *s)
-{
-	int r = make_key(s, &s->trouble);
-
-	if (r == 0)
-		return 0;
-	s->is_trouble = true;
-	/* Rather the old one for longer, far within its limit, than none. */
-	return s->used < SEAL_ROWS_LIMIT ? reserve(s, NULL) : -EIO;
+		    : take_newest(s, true, err);
 }
 
 int seal_ready(struct seal *s)
@@ -471,5 +478,5 @@ int seal_ready(struct seal *s)
 	}
 	if (s->used < s->reserved)
 		return 0;
-	return s->used < s->max_rows ? reserve(s, NULL) : next_key(s);
+	return s->used < s->max_rows ? reserve(s, NULL) : next_key(s, NULL);
 }

@@ -211,6 +211,50 @@ START_TEST(new_data_key_after_max_rows)
 }
 END_TEST
 
+/* The newest serves on. */
+START_TEST(no_more_than_1024_data_keys)
+{
+	struct seal *s = attach_with_max(1);
+	int64_t key = 0;
+
+	seal_exec("BEGIN");
+	for (int64_t id = 1; id <= 1024; id++) {
+		ck_assert_int_gt(seal_must_put(s, id, "one"), key);
+		key = seal_query("SELECT max(id) FROM key");
+		ck_assert(!seal_trouble(s, &seal_err));
+	}
+	ck_assert_int_eq(seal_must_put(s, 1025, "one"), key);
+	ck_assert(seal_trouble(s, &seal_err));
+	ck_assert_str_eq(seal_err.text, "1024 data keys have rows: the newest serves on");
+	seal_exec("COMMIT");
+	seal_free(s);
+	s = attach_with_max(1);
+	ck_assert(seal_trouble(s, &seal_err));
+	ck_assert_int_eq(seal_must_put(s, 1026, "two"), key);
+	ck_assert_int_eq(seal_get(s, 1, "one"), 0);
+	ck_assert_int_eq(seal_get(s, 1025, "one"), 0);
+	seal_free(s);
+}
+END_TEST
+
+START_TEST(used_up_data_key)
+{
+	static const char *const rows[] = {"4294967296", "9223372036854775807",
+					   "-9223372036854775808"};
+	struct seal *s = attach_with_max(3);
+	int64_t first = seal_must_put(s, 1, "one");
+	char sql[80];
+
+	seal_free(s);
+	snprintf(sql, sizeof(sql), "UPDATE key SET rows = %s", rows[_i]);
+	seal_exec(sql);
+	s = attach_with_max(3);
+	ck_assert_int_ne(seal_must_put(s, 2, "two"), first);
+	ck_assert_int_eq(seal_get(s, 1, "one"), 0);
+	seal_free(s);
+}
+END_TEST
+
 /* What was reserved and not used counts as used. */
 START_TEST(count_survives_a_restart)
 {
@@ -359,6 +403,8 @@ int main(void)
 	tcase_add_test(keys, rotation_that_is_rolled_back);
 	tcase_add_test(keys, quarantined_rows_keep_their_key);
 	tcase_add_test(keys, new_data_key_after_max_rows);
+	tcase_add_test(keys, no_more_than_1024_data_keys);
+	tcase_add_loop_test(keys, used_up_data_key, 0, 3);
 	tcase_add_test(keys, count_survives_a_restart);
 	tcase_add_test(keys, rolled_back_data_key_is_forgotten);
 	tcase_add_test(keys, rolled_back_rows_count);

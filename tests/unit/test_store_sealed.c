@@ -378,6 +378,120 @@ START_TEST(full_disk)
 }
 END_TEST
 
+/* ---- salvage ---- */
+
+/* Overwrites the page where a table begins. */
+static void damage(const char *table)
+{
+	char sql[100];
+	uint8_t junk[512];
+	int64_t page, size;
+	int fd;
+
+	snprintf(sql, sizeof(sql), "SELECT rootpage FROM sqlite_master WHERE name = '%s'", table);
+	page = query(sql);
+	size = query("PRAGMA page_size");
+	(void)query("PRAGMA wal_checkpoint(TRUNCATE)");
+	memset(junk, 0xee, sizeof(junk));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, junk, sizeof(junk), (page - 1) * size), (ssize_t)sizeof(junk));
+	close(fd);
+}
+
+static void store_rows(struct seal *seal, int n)
+{
+	struct store *s = must_open(seal);
+	char text[20];
+
+	for (int i = 1; i <= n; i++) {
+		snprintf(text, sizeof(text), "row %d", i);
+		must_put(s, text);
+	}
+	store_close(s);
+}
+
+/* As store_suspect leaves it. */
+static void be_suspicious(void)
+{
+	char suspect[PATH + 10];
+	int fd;
+
+	snprintf(suspect, sizeof(suspect), "%s.suspect", path);
+	fd = open(suspect, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+}
+
+static struct store *must_salvage(struct seal *seal, uint64_t rows)
+{
+	struct store_options opt = {.max_bytes = 1 << 20, .seal = seal, .tb = &fake.tb};
+	struct store_opened opened;
+	struct store *s = NULL;
+
+	ck_assert_msg(store_open(&s, path, &opt, &opened, &err) == 0, "%s", err.text);
+	ck_assert_uint_eq(opened.salvaged_rows, rows);
+	return s;
+}
+
+/* They are decrypted with the old file's data keys and sealed with the new one's. */
+static void check_salvaged(struct store *s, int n)
+{
+	struct store_row row = {0};
+	char text[20];
+
+	for (int i = 1; i <= n; i++) {
+		snprintf(text, sizeof(text), "row %d", i);
+		ck_assert_int_eq(store_next(s, CLASS_BULK, row.seq, &row), STORE_ROW);
+		ck_assert_uint_eq(row.origin_seq, (uint64_t)i);
+		ck_assert_uint_eq(row.body_len, strlen(text));
+		ck_assert_mem_eq(row.body, text, row.body_len);
+	}
+	store_release(s);
+}
+
+START_TEST(salvaged_with_the_key)
+{
+	static const char *const tables[] = {"key", "key_spare", "quarantine", "class_state"};
+	struct seal *seal = make_seal(1, 0);
+	struct store *s;
+
+	store_rows(seal, 12);
+	damage(tables[_i]);
+	be_suspicious();
+	s = must_salvage(seal, 12);
+	check_salvaged(s, 12);
+	store_close(s);
+	ck_assert_int_eq(query("SELECT count(*) FROM batch_bulk WHERE key = 0 AND encoding <> 2"),
+			 0);
+	s = must_open(seal);
+	check_salvaged(s, 12);
+	store_close(s);
+	seal_free(seal);
+}
+END_TEST
+
+/* Nothing is given up for want of a key. */
+START_TEST(salvage_waits_for_the_key)
+{
+	struct seal *seal = make_seal(1, 0), *wrong = make_seal(2, 0);
+	struct store *s = NULL;
+
+	store_rows(seal, 7);
+	damage("quarantine");
+	be_suspicious();
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(try_open(&s, i == 0 ? NULL : wrong, 0), -ENOKEY);
+		ck_assert_ptr_null(s);
+	}
+	s = must_salvage(seal, 7);
+	check_salvaged(s, 7);
+	store_close(s);
+	seal_free(wrong);
+	seal_free(seal);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *sealed = tcase_create("sealed");
@@ -393,6 +507,8 @@ int main(void)
 	tcase_add_loop_test(sealed, forged_rows_become_gaps, 0, 4);
 	tcase_add_test(sealed, lost_data_key);
 	tcase_add_test(sealed, full_disk);
+	tcase_add_loop_test(sealed, salvaged_with_the_key, 0, 4);
+	tcase_add_test(sealed, salvage_waits_for_the_key);
 	r = suite_run("store_sealed", &sealed, 1);
 	remove_matching("*", true);
 	(void)rmdir(dir);

@@ -1,5 +1,7 @@
 #include "base/mqtt_paho.h"
 
+#include "base/mqtt_nodelay.h"
+
 #include <MQTTAsync.h>
 #include <pthread.h>
 #include <string.h>
@@ -108,6 +110,14 @@ static uint32_t get_int(MQTTProperties *props, enum MQTTPropertyCodes id, uint32
 
 /* --- callbacks, on Paho's threads, most of them under its global lock --- */
 
+/* place is host:port, and host may be an IPv6 address in brackets. */
+static int port_of(const char *place)
+{
+	const char *colon = strrchr(place, ':');
+
+	return colon ? (int)strtol(colon + 1, NULL, 10) : 0;
+}
+
 static void on_connected(void *ctx, MQTTAsync_successData5 *d)
 {
 	struct mqtt_paho *p = ctx;
@@ -118,6 +128,7 @@ static void on_connected(void *ctx, MQTTAsync_successData5 *d)
 	o.receive_maximum = (uint16_t)get_int(props, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM, UINT16_MAX);
 	o.alias_maximum = (uint16_t)get_int(props, MQTTPROPERTY_CODE_TOPIC_ALIAS_MAXIMUM, 0);
 	o.packet_maximum = get_int(props, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE, UINT32_MAX);
+	(void)mqtt_nodelay(port_of(p->place));
 	mqtt_link_post_opened(p->link, &o);
 }
 

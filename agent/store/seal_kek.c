@@ -150,6 +150,7 @@ ssize_t secret_file_read(const char *path, const char *what, void *data, size_t 
 	(void)close(fd);
 	if (r < 0 || n >= 0)
 		return n;
+	explicit_bzero(data, max);
 	if (n == -EFBIG) {
 		error_set(err, "%s %s: longer than %zu bytes", what, path, max);
 		return -EINVAL;

@@ -16,6 +16,7 @@
 enum {
 	RV_GENERAL_ERROR = 0x05,
 	RV_FUNCTION_FAILED = 0x06,
+	RV_CANT_LOCK = 0x0a,
 	RV_DEVICE_ERROR = 0x30,
 	RV_DEVICE_REMOVED = 0x32,
 	RV_ENCRYPTED_DATA_INVALID = 0x40,
@@ -118,6 +119,8 @@ static int initialize(struct seal_token *t, const char *module, struct error *er
 	CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK};
 	CK_RV rv = t->fn->C_Initialize(&args);
 
+	if (rv == RV_CANT_LOCK) /* a module without locks: we use it from one thread at a time */
+		rv = t->fn->C_Initialize(NULL);
 	t->initialized = rv == CKR_OK;
 	if (rv == CKR_OK || rv == RV_CRYPTOKI_ALREADY_INITIALIZED)
 		return 0;

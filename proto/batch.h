@@ -12,7 +12,7 @@
  * are off by at most a unit. */
 #pragma once
 
-#include "proto/catalog.h"
+#include "proto/dictionary.h"
 #include "proto/envelope.h"
 
 struct sample {
@@ -32,6 +32,7 @@ struct batch_header {
 	int64_t mono_base_ns;
 	enum clock_quality clock_quality;
 	uint64_t catalog_id;
+	uint64_t dictionary_id; /* of a batch that is read; 0: none */
 	uint32_t campaign;
 	uint32_t consent_epoch;
 	uint32_t time_unit_ns;
@@ -46,6 +47,11 @@ enum { BATCH_FULL = 1 };
  * borrowed. Returns 0 or -ENOMEM. */
 int batch_builder_new(struct batch_builder **ret, const struct catalog *cat, size_t samples_max,
 		      uint32_t time_unit_ns) must_check;
+/* What is encoded from now on needs this dictionary to be read. It must be of the builder's catalog
+ * and is borrowed; NULL: none. Returns 0 or -ENOMEM, with the one before still in use. */
+int batch_builder_use(struct batch_builder *b, const struct dictionary *dictionary) must_check;
+/* How sections are written: for training, which looks on. */
+void batch_builder_code(struct batch_builder *b, const struct section_code *code);
 struct batch_builder *batch_builder_free(struct batch_builder *b);
 void batch_builder_reset(struct batch_builder *b);
 
@@ -92,11 +98,14 @@ uint64_t batch_sample_count(const struct batch *b); /* as the batch claims; chec
 int64_t batch_first_wall_ns(const struct batch *b); /* bounds of the samples' times, as claimed */
 int64_t batch_last_wall_ns(const struct batch *b);
 
+/* Gives it the dictionary that its header names; borrowed until it is freed. */
+void batch_use(struct batch *b, const struct dictionary *dictionary);
+
 /* Decodes all columns, or those of one signal (CATALOG_NONE: all), and calls back for each; the
  * arrays live for the call. The callback returns 0, or an error that ends the walk and is returned.
  * Returns 0; -EBADMSG with err (also: a signal or message that is not in cat, a count that is
- * wrong); -ESTALE: cat is not the batch's. Nothing is called back for a batch that is bad anywhere
- * when all columns are asked for. */
+ * wrong); -ESTALE: cat is not the batch's, or the dictionary that it has been given. Nothing is
+ * called back for a batch that is bad anywhere when all columns are asked for. */
 int batch_columns(struct batch *b, const struct catalog *cat, uint32_t signal,
 		  int (*cb)(void *ctx, const struct batch_column *col), void *ctx,
 		  struct error *err) must_check;

@@ -1,209 +1,9 @@
-/* A message in, samples out. The bytes are anyone's: every count is checked before it is used, and
+/* Sections in, samples out. The bytes are anyone's: every count is checked before it is used, and
  * memory is bounded by BATCH_INFLATED_MAX and by BATCH_SAMPLES_MAX. */
-#include "proto/batch.pb-c.h"
-#include "proto/batch_private.h"
-#include "proto/bounded.h"
+#include "proto/batch_parsed.h"
 
 #include <inttypes.h>
 #include <string.h>
-#include <zlib.h>
-
-enum {
-	/* What BATCH_SECTIONS_MAX sections take beside their bytes, and some unknown fields. */
-	BATCH_UNPACKED_FIXED = 256 << 10,
-};
-
-struct batch {
-	struct batch_header header;
-	struct bounded arena; /* holds what was unpacked */
-	const Towline__V1__Batch *wire;
-	int64_t unit; /* ns */
-};
-
-/* ---- header ---- */
-
-/* The whole output in one call: its size is found by doubling. */
-static int inflate_body(const struct envelope *e, struct buf *out, struct error *err)
-{
-	z_stream z = {0};
-	int r;
-
-	if (inflateInit(&z) != Z_OK)
-		return -ENOMEM;
-	z.next_in = (Bytef *)(uintptr_t)e->body;
-	z.avail_in = (uInt)e->body_len;
-	do {
-		r = buf_reserve(out, out->len + 1024);
-		if (r < 0)
-			break;
-		z.next_out = out->data + out->len;
-		z.avail_out = (uInt)(out->cap - out->len);
-		r = inflate(&z, Z_NO_FLUSH);
-		out->len = out->cap - z.avail_out;
-	} while (r == Z_OK);
-	inflateEnd(&z);
-	if (r == -ENOMEM)
-		return r;
-	if (r == -EMSGSIZE) {
-		error_set(err, "batch: inflates to more than %d bytes", BATCH_INFLATED_MAX);
-		return -EBADMSG;
-	}
-	if (r != Z_STREAM_END || z.avail_in > 0) {
-		error_set(err, "batch: body of %zu bytes is not a zlib stream", e->body_len);
-		return -EBADMSG;
-	}
-	return 0;
-}
-
-static int unpack(struct batch *b, const uint8_t *bytes, size_t len, struct error *err)
-{
-	bounded_init(&b->arena, len + BATCH_UNPACKED_FIXED);
-	b->wire = towline__v1__batch__unpack(&b->arena.allocator, len, bytes);
-	if (b->wire)
-		return 0;
-	error_set(err, "batch: %zu bytes that are not a Batch%s", len,
-		  b->arena.exceeded ? ", or one of too many fields" : "");
-	return -EBADMSG;
-}
-
-static int unpack_body(struct batch *b, const struct envelope *e, struct error *err)
-{
-	struct buf inflated cleanup(buf_free) = BUF_INIT(BATCH_INFLATED_MAX);
-	int r;
-
-	if (e->body_len > BATCH_INFLATED_MAX) {
-		error_set(err, "batch: %zu bytes, at most %d", e->body_len, BATCH_INFLATED_MAX);
-		return -EBADMSG;
-	}
-	switch (e->encoding) {
-	case ENCODING_BATCH:
-		return unpack(b, e->body, e->body_len, err);
-	case ENCODING_DEFLATE:
-		r = inflate_body(e, &inflated, err);
-		return r < 0 ? r : unpack(b, inflated.data, inflated.len, err);
-	default:
-		error_set(err, "batch: encoding %" PRIu32 " is unknown to this version",
-			  e->encoding);
-		return -EBADMSG;
-	}
-}
-
-/* No overflow when converted to nanoseconds. */
-static bool time_is_sane(int64_t units, int64_t unit)
-{
-	return units <= INT64_MAX / unit && units >= INT64_MIN / unit;
-}
-
-static bool times_are_sane(const Towline__V1__Batch *w, int64_t unit)
-{
-	if (w->span > UINT32_MAX || w->first > INT64_MAX - (int64_t)w->span)
-		return false;
-	return time_is_sane(w->first, unit) && time_is_sane(w->mono, unit) &&
-	       time_is_sane(w->first + (int64_t)w->span, unit);
-}
-
-static int check_header(struct batch *b, struct error *err)
-{
-	const Towline__V1__Batch *w = b->wire;
-
-	if (w->format != BATCH_FORMAT) {
-		error_set(err, "batch: format %" PRIu32 " is unknown to this version, it reads %d",
-			  w->format, BATCH_FORMAT);
-		return -EBADMSG;
-	}
-	b->unit = w->time_unit_ns ? w->time_unit_ns : BATCH_UNIT_DEFAULT_NS;
-	if (!times_are_sane(w, b->unit)) {
-		error_set(err, "batch: first, span or mono is out of range");
-		return -EBADMSG;
-	}
-	if (w->samples > BATCH_SAMPLES_MAX) {
-		error_set(err, "batch: %" PRIu32 " samples, at most %d", w->samples,
-			  BATCH_SAMPLES_MAX);
-		return -EBADMSG;
-	}
-	if (w->n_sections > BATCH_SECTIONS_MAX) {
-		error_set(err, "batch: %zu sections, at most %d", w->n_sections,
-			  BATCH_SECTIONS_MAX);
-		return -EBADMSG;
-	}
-	if (w->n_section_messages != (w->n_sections ? w->n_sections - 1 : 0)) {
-		error_set(err, "batch: %zu sections, but %zu first messages", w->n_sections,
-			  w->n_section_messages);
-		return -EBADMSG;
-	}
-	return 0;
-}
-
-static void fill_header(struct batch *b, const struct envelope *e)
-{
-	static const enum clock_quality QUALITY[] = {CLOCK_SYNCED, CLOCK_FREE_RUNNING};
-	const Towline__V1__Batch *w = b->wire;
-
-	b->header = (struct batch_header){
-		.epoch = e->epoch,
-		.seq = e->seq,
-		.boot_id = w->boot_id,
-		.wall_base_ns = w->first * b->unit,
-		.mono_base_ns = w->mono * b->unit,
-		.clock_quality = w->clock_quality < array_len(QUALITY) ? QUALITY[w->clock_quality]
-								       : CLOCK_UNKNOWN,
-		.catalog_id = w->catalog,
-		.campaign = w->campaign,
-		.consent_epoch = w->consent_epoch,
-		.time_unit_ns = (uint32_t)b->unit,
-	};
-}
-
-int batch_read(struct batch **ret, const struct envelope *e, struct error *err)
-{
-	struct batch *b;
-	int r;
-
-	b = calloc(1, sizeof(*b));
-	if (!b)
-		return -ENOMEM;
-	r = unpack_body(b, e, err);
-	if (!r)
-		r = check_header(b, err);
-	if (r < 0) {
-		batch_free(b);
-		return r;
-	}
-	fill_header(b, e);
-	*ret = b;
-	return 0;
-}
-
-struct batch *batch_free(struct batch *b)
-{
-	if (!b)
-		return NULL;
-	bounded_free(&b->arena);
-	free(b);
-	return NULL;
-}
-
-const struct batch_header *batch_get_header(const struct batch *b)
-{
-	return &b->header;
-}
-
-uint64_t batch_sample_count(const struct batch *b)
-{
-	return b->wire->samples;
-}
-
-int64_t batch_first_wall_ns(const struct batch *b)
-{
-	return b->header.wall_base_ns;
-}
-
-int64_t batch_last_wall_ns(const struct batch *b)
-{
-	return b->header.wall_base_ns + (int64_t)b->wire->span * b->unit;
-}
-
-/* ---- columns ---- */
 
 /* Where decoded samples go. With keep, all columns stay until the end; without, each group takes
  * the place of the one before. */
@@ -263,11 +63,13 @@ struct reader {
 	struct store store;
 	struct section section;
 	struct {
+		uint32_t message;
 		const int64_t *times;
 		size_t n;
 	} recent[LEADERS]; /* the last groups of the section, oldest first */
 	size_t n_recent;
-	uint64_t cells; /* see BATCH_CELLS_MAX */
+	uint64_t cells;			     /* see BATCH_CELLS_MAX */
+	const struct dictionary *dictionary; /* NULL: none */
 	struct error *err;
 };
 
@@ -281,22 +83,42 @@ static int bad(struct reader *rd, const char *what, uint32_t message)
 	return -EBADMSG;
 }
 
-static void recent_add(struct reader *rd, const int64_t *times, size_t n)
+static void recent_add(struct reader *rd, uint32_t message, const int64_t *times, size_t n)
 {
 	if (rd->n_recent == LEADERS)
 		memmove(rd->recent, rd->recent + 1, --rd->n_recent * sizeof(*rd->recent));
+	rd->recent[rd->n_recent].message = message;
 	rd->recent[rd->n_recent].times = times;
 	rd->recent[rd->n_recent++].n = n;
 }
 
+/* How many groups back the leader is that is expected; 0: none, or it is not there. */
+static uint64_t expected_leader(const struct reader *rd, const struct dictionary_message *known)
+{
+	for (size_t back = 1; back <= rd->n_recent; back++)
+		if (rd->recent[rd->n_recent - back].message == known->leader)
+			return back;
+	return 0;
+}
+
+static uint64_t read_leader(struct reader *rd, const struct dictionary_message *known)
+{
+	struct section *s = &rd->section;
+
+	if (known && section_flag(s, &s->models.led, false))
+		return expected_leader(rd, known);
+	return section_number(s, &s->models.leader, 0);
+}
+
 /* Checked against the span that the header claims. */
-static int read_times(struct reader *rd, uint32_t message, int64_t *times, size_t n)
+static int read_times(struct reader *rd, uint32_t message, const struct dictionary_message *known,
+		      int64_t *times, size_t n)
 {
 	const Towline__V1__Batch *w = rd->batch->wire;
 	const int64_t *leader = NULL;
 	size_t n_leader = 0;
 	int64_t before = 0;
-	uint64_t back = section_number(&rd->section, &rd->section.models.leader, 0);
+	uint64_t back = read_leader(rd, known);
 
 	if (back > rd->n_recent)
 		return bad(rd, "its times follow a group that is not there", message);
@@ -304,13 +126,13 @@ static int read_times(struct reader *rd, uint32_t message, int64_t *times, size_
 		leader = rd->recent[rd->n_recent - back].times;
 		n_leader = rd->recent[rd->n_recent - back].n;
 	}
-	section_times(&rd->section, times, n, leader, n_leader);
+	section_times(&rd->section, times, n, leader, n_leader, known ? &known->times : NULL);
 	for (size_t i = 0; i < n; i++) {
 		if (times[i] < before || (uint64_t)times[i] > w->span)
 			return bad(rd, "times go back, or leave the batch's span", message);
 		before = times[i];
 	}
-	recent_add(rd, times, n);
+	recent_add(rd, message, times, n);
 	return 0;
 }
 
@@ -347,16 +169,47 @@ static int read_column(struct reader *rd, uint32_t signal, struct column *c, con
 	return 0;
 }
 
+/* Less 1. What is expected may lie: any number is checked by the caller. */
+static uint64_t read_rows(struct section *s, const struct dictionary_message *known)
+{
+	if (!known)
+		return section_number(s, &s->models.rows, 0);
+	return (uint64_t)known->rows +
+	       (uint64_t)zigzag_decode(section_number(s, &s->models.rows_off, 0));
+}
+
+static int read_columns(struct reader *rd, uint32_t message, const struct dictionary_message *known,
+			struct column *c, const int64_t *times)
+{
+	const struct catalog_message *m = &rd->cat->messages[message];
+	const struct column_prior *priors =
+		known ? rd->dictionary->signals + known->first_entry : NULL;
+	struct section *s = &rd->section;
+	bool used = false;
+	int r;
+
+	section_columns_start(c, times);
+	for (uint32_t i = 0; i < m->n_signals; i++) {
+		c->prior = known_column(priors, i);
+		used = section_flag(s, used_bit(&s->models, priors, i, used), false);
+		if (!used)
+			continue;
+		r = read_column(rd, m->first_signal + i, c, times);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static int read_group(struct reader *rd, uint32_t message)
 {
 	const struct catalog_message *m = &rd->cat->messages[message];
-	struct section *s = &rd->section;
+	const struct dictionary_message *known = dictionary_message(rd->dictionary, message);
 	struct store *st = &rd->store;
-	uint64_t rows = section_number(s, &s->models.rows, 0);
+	uint64_t rows = read_rows(&rd->section, known);
 	int64_t *times = st->rows + st->n_rows;
 	size_t samples_before = st->n_samples;
 	struct column c = {.present = st->present, .near = st->near};
-	bool used = false;
 	int r;
 
 	if (rows >= st->samples_max - st->n_rows)
@@ -366,20 +219,35 @@ static int read_group(struct reader *rd, uint32_t message)
 	if (rd->cells > BATCH_CELLS_MAX)
 		return bad(rd, "rows times signals are more than a batch may have", message);
 	st->n_rows += c.rows;
-	r = read_times(rd, message, times, c.rows);
+	r = read_times(rd, message, known, times, c.rows);
+	if (r == 0)
+		r = read_columns(rd, message, known, &c, times);
 	if (r < 0)
 		return r;
-	section_columns_start(&c, times);
-	for (uint32_t i = 0; i < m->n_signals; i++) {
-		used = section_flag(s, &s->models.used[used], false);
-		if (!used)
-			continue;
-		r = read_column(rd, m->first_signal + i, &c, times);
-		if (r < 0)
-			return r;
-	}
 	if (st->n_samples - samples_before < c.rows)
 		return bad(rd, "more rows than samples", message);
+	return 0;
+}
+
+/* Moves *base to the next message of the section, or to CATALOG_NONE. */
+static int read_message(struct reader *rd, struct expecting *expecting, uint64_t *base)
+{
+	struct section *s = &rd->section;
+	uint64_t skip;
+
+	expecting_from(expecting, *base);
+	if (expecting->dictionary && section_flag(s, expecting_bit(expecting, &s->models), false)) {
+		*base = expecting_message(expecting);
+		return 0;
+	}
+	skip = section_number(s, &s->models.message, 0);
+	if (skip == 0) {
+		*base = CATALOG_NONE;
+		return 0;
+	}
+	if (skip > rd->cat->n_messages || *base + skip > rd->cat->n_messages)
+		return bad(rd, "is not in the catalog", CATALOG_NONE);
+	*base += skip - 1;
 	return 0;
 }
 
@@ -387,22 +255,20 @@ static int read_group(struct reader *rd, uint32_t message)
 static int read_section(struct reader *rd, const ProtobufCBinaryData *data, uint64_t base,
 			uint32_t only)
 {
+	struct expecting expecting = {.dictionary = rd->dictionary};
 	struct section *s = &rd->section;
 	struct store *st = &rd->store;
 
 	rd->n_recent = 0;
-	section_decode(s, data->data, data->len);
+	section_decode(s,
+		       rd->batch->wire->format == BATCH_FORMAT_0 ? &section_decoding_0
+								 : &section_decoding,
+		       data->data, data->len);
 	for (;;) {
-		uint64_t skip = section_number(s, &s->models.message, 0);
-		int r;
+		int r = read_message(rd, &expecting, &base);
 
-		if (skip == 0)
-			return 0;
-		if (skip > rd->cat->n_messages || base + skip - 1 >= rd->cat->n_messages)
-			return bad(rd, "is not in the catalog", CATALOG_NONE);
-		base += skip - 1;
-		if (base > only)
-			return 0;
+		if (r < 0 || base == CATALOG_NONE || base > only)
+			return r;
 		if (only != CATALOG_NONE) {
 			st->n_samples = 0;
 			st->n_times = 0;
@@ -476,20 +342,56 @@ static int call_back(const struct store *st, uint32_t signal,
 	return 0;
 }
 
-int batch_columns(struct batch *b, const struct catalog *cat, uint32_t signal,
-		  int (*cb)(void *ctx, const struct batch_column *col), void *ctx,
-		  struct error *err)
+/* Whether the catalog and the dictionary are the batch's. */
+static int check_context(const struct batch *b, const struct catalog *cat, struct error *err)
 {
-	struct reader rd = {.batch = b, .cat = cat, .err = err};
-	int r;
+	uint64_t dictionary = b->dictionary ? b->dictionary->id : 0;
 
 	if (cat->id != b->header.catalog_id) {
 		error_set(err, "batch: is of catalog %016" PRIx64 ", not %016" PRIx64,
 			  b->header.catalog_id, cat->id);
 		return -ESTALE;
 	}
+	if (dictionary != b->header.dictionary_id) {
+		error_set(err, "batch: is of dictionary %016" PRIx64 ", not %016" PRIx64,
+			  b->header.dictionary_id, dictionary);
+		return -ESTALE;
+	}
+	if (b->dictionary && b->dictionary->catalog_id != cat->id) {
+		error_set(err,
+			  "batch: dictionary %016" PRIx64 " is of catalog %016" PRIx64
+			  ", not %016" PRIx64,
+			  dictionary, b->dictionary->catalog_id, cat->id);
+		return -EBADMSG;
+	}
+	return 0;
+}
+
+static int reader_init(struct reader *rd)
+{
+	const struct dictionary *d = rd->batch->dictionary;
+
+	rd->dictionary = d;
+	if (d) {
+		rd->section.preset = &d->models;
+		rd->section.slots = calloc(d->n_slots + 1, sizeof(*rd->section.slots));
+		if (!rd->section.slots)
+			return -ENOMEM;
+	}
+	return store_init(&rd->store, rd->batch->wire->samples);
+}
+
+int batch_columns(struct batch *b, const struct catalog *cat, uint32_t signal,
+		  int (*cb)(void *ctx, const struct batch_column *col), void *ctx,
+		  struct error *err)
+{
+	struct reader rd = {.batch = b, .cat = cat, .err = err};
+	int r = check_context(b, cat, err);
+
+	if (r < 0)
+		return r;
 	assert(signal == CATALOG_NONE || signal < cat->n_signals);
-	r = store_init(&rd.store, b->wire->samples);
+	r = reader_init(&rd);
 	if (!r)
 		r = signal == CATALOG_NONE ? read_all(&rd)
 					   : read_one(&rd, cat->signals[signal].message);
@@ -498,5 +400,6 @@ int batch_columns(struct batch *b, const struct catalog *cat, uint32_t signal,
 	if (!r)
 		r = call_back(&rd.store, signal, cb, ctx);
 	store_free(&rd.store);
+	free(rd.section.slots);
 	return r;
 }

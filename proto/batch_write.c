@@ -37,6 +37,8 @@ struct batch_builder {
 	uint8_t *present, *near;
 	uint8_t *used; /* a signal of the message each; zero between groups */
 	struct section section;
+	const struct section_code *code;
+	const struct dictionary *dictionary; /* borrowed, or NULL */
 };
 
 static size_t most_signals(const struct catalog *cat)
@@ -61,6 +63,7 @@ int batch_builder_new(struct batch_builder **ret, const struct catalog *cat, siz
 	b->cat = cat;
 	b->samples_max = samples_max;
 	b->time_unit_ns = time_unit_ns;
+	b->code = &section_encoding;
 	/* One more than can be used: gather() reads before it knows, and writes before it counts.
 	 */
 	b->rows = calloc(samples_max, sizeof(*b->rows));
@@ -93,8 +96,31 @@ struct batch_builder *batch_builder_free(struct batch_builder *b)
 	free(b->near);
 	free(b->used);
 	free(b->chains);
+	free(b->section.slots);
 	free(b);
 	return NULL;
+}
+
+int batch_builder_use(struct batch_builder *b, const struct dictionary *dictionary)
+{
+	struct slot *slots = NULL;
+
+	if (dictionary) {
+		assert(dictionary->catalog_id == b->cat->id);
+		slots = calloc(dictionary->n_slots + 1, sizeof(*slots));
+		if (!slots)
+			return -ENOMEM;
+	}
+	free(b->section.slots);
+	b->section.slots = slots;
+	b->section.preset = dictionary ? &dictionary->models : NULL;
+	b->dictionary = dictionary;
+	return 0;
+}
+
+void batch_builder_code(struct batch_builder *b, const struct section_code *code)
+{
+	b->code = code;
 }
 
 void batch_builder_reset(struct batch_builder *b)
@@ -245,12 +271,37 @@ static unsigned int choose_leader(const struct batch_builder *b, const uint32_t 
 	return best;
 }
 
+/* How many groups back the leader is that is expected; 0: none, or it is not there. */
+static unsigned int expected_leader(const struct recent *r, const struct dictionary_message *known)
+{
+	for (unsigned int back = 1; back <= r->n; back++)
+		if (r->messages[r->n - back] == known->leader)
+			return back;
+	return 0;
+}
+
+/* Which group to follow: what is expected is good enough, and need not be looked for. */
+static unsigned int encode_leader(struct batch_builder *b, const struct recent *recent,
+				  uint32_t message, const struct dictionary_message *known)
+{
+	struct section *s = &b->section;
+	unsigned int back;
+
+	if (known) {
+		section_flag(s, &s->models.led, true);
+		return expected_leader(recent, known);
+	}
+	back = choose_leader(b, recent->messages, recent->n, message);
+	section_number(s, &s->models.leader, back);
+	return back;
+}
+
 /* Also finds which signals the rows have, and rewinds them. */
 static void encode_times(struct batch_builder *b, struct recent *recent, uint32_t message,
-			 struct column *column)
+			 const struct dictionary_message *known, struct column *column)
 {
 	int64_t *times = (int64_t *)b->values, *leader = times + column->rows;
-	unsigned int back = choose_leader(b, recent->messages, recent->n, message);
+	unsigned int back = encode_leader(b, recent, message, known);
 	size_t n_leader = 0;
 
 	for (uint32_t at = b->chains[message].first; at != NONE; at = b->rows[at].next) {
@@ -263,8 +314,8 @@ static void encode_times(struct batch_builder *b, struct recent *recent, uint32_
 	gather_times(b, message, times, column->rows);
 	if (back > 0)
 		n_leader = gather_times(b, recent->messages[recent->n - back], leader, SIZE_MAX);
-	section_number(&b->section, &b->section.models.leader, back);
-	section_times(&b->section, times, column->rows, leader, n_leader);
+	section_times(&b->section, times, column->rows, leader, n_leader,
+		      known ? &known->times : NULL);
 	section_columns_start(column, times);
 	recent_add(recent, message);
 }
@@ -293,8 +344,11 @@ static void gather(struct batch_builder *b, const struct chain *c, uint16_t sign
 	column->same = !differs;
 }
 
-static void encode_columns(struct batch_builder *b, uint32_t message, struct column *column)
+static void encode_columns(struct batch_builder *b, uint32_t message,
+			   const struct dictionary_message *known, struct column *column)
 {
+	const struct column_prior *priors =
+		known ? b->dictionary->signals + known->first_entry : NULL;
 	const struct catalog_message *m = &b->cat->messages[message];
 	const struct chain *c = &b->chains[message];
 	struct section *s = &b->section;
@@ -305,7 +359,8 @@ static void encode_columns(struct batch_builder *b, uint32_t message, struct col
 		bool used = b->used[i];
 
 		b->used[i] = 0;
-		section_flag(s, &s->models.used[before], used);
+		column->prior = known_column(priors, i);
+		section_flag(s, used_bit(&s->models, priors, i, before), used);
 		before = used;
 		if (!used)
 			continue;
@@ -322,30 +377,63 @@ static void skip_empty(const struct batch_builder *b, uint32_t *next)
 		++*next;
 }
 
+/* message: or CATALOG_NONE, the end. */
+static void encode_message(struct batch_builder *b, struct expecting *expecting, uint64_t base,
+			   uint32_t message)
+{
+	struct section *s = &b->section;
+	uint64_t number = message == CATALOG_NONE ? 0 : message - base + 1;
+	bool hit;
+
+	if (expecting->dictionary) {
+		expecting_from(expecting, base);
+		hit = expecting_message(expecting) == message;
+		section_flag(s, expecting_bit(expecting, &s->models), hit);
+		if (hit)
+			return;
+	}
+	section_number(s, &s->models.message, number);
+}
+
+static void encode_rows(struct section *s, const struct dictionary_message *known, uint64_t more)
+{
+	if (known)
+		section_number(s, &s->models.rows_off, zigzag_encode((int64_t)more - known->rows));
+	else
+		section_number(s, &s->models.rows, more);
+}
+
+static void encode_group(struct batch_builder *b, struct recent *recent, uint32_t message)
+{
+	const struct dictionary_message *known = dictionary_message(b->dictionary, message);
+	struct column column = {.rows = b->chains[message].rows,
+				.values = b->values,
+				.present = b->present,
+				.near = b->near};
+
+	encode_rows(&b->section, known, column.rows - 1);
+	encode_times(b, recent, message, known, &column);
+	encode_columns(b, message, known, &column);
+}
+
 /* Encodes groups from message *next on until the section is large enough; *next moves past them.
  * Groups' messages are counted from `base`. */
 static void encode_section(struct batch_builder *b, uint32_t *next, uint32_t base, bool last,
 			   struct buf *out)
 {
 	struct section *s = &b->section;
+	struct expecting expecting = {.dictionary = b->dictionary};
 	size_t start = out->len;
 	struct recent recent = {0};
 
-	section_encode(s, out);
+	section_encode(s, b->code, out);
 	while (*next < b->cat->n_messages && (last || out->len - start < SECTION_BYTES)) {
-		struct column column = {.rows = b->chains[*next].rows,
-					.values = b->values,
-					.present = b->present,
-					.near = b->near};
-
-		section_number(s, &s->models.message, *next - base + 1);
-		section_number(s, &s->models.rows, column.rows - 1);
-		encode_times(b, &recent, *next, &column);
-		encode_columns(b, *next, &column);
+		encode_message(b, &expecting, base, *next);
+		encode_group(b, &recent, *next);
 		base = ++*next;
 		skip_empty(b, next);
 	}
-	section_number(s, &s->models.message, 0);
+	encode_message(b, &expecting, base, CATALOG_NONE);
 	section_encode_end(s);
 }
 
@@ -385,6 +473,17 @@ static void put_length(struct buf *out, size_t start)
 	out->len = start + more + len;
 }
 
+/* Up, to three significant bits: the same in most batches, which a context makes use of. */
+static uint64_t round_span(uint64_t span)
+{
+	uint64_t step = 1;
+
+	while (span / step >= 8)
+		step *= 2;
+	span = (span + step - 1) / step * step;
+	return span < UINT32_MAX ? span : UINT32_MAX; /* as much as is read */
+}
+
 static void put_header(struct batch_builder *b, const struct batch_header *h, struct buf *out)
 {
 	static const uint8_t QUALITY[] = {
@@ -396,7 +495,7 @@ static void put_header(struct batch_builder *b, const struct batch_header *h, st
 	put_fixed64(out, FIELD_BOOT_ID, h->boot_id);
 	put_fixed64(out, FIELD_CATALOG, h->catalog_id);
 	put_varint(out, FIELD_FIRST, zigzag_encode(round_units((int64_t)wall, b->time_unit_ns)));
-	put_varint(out, FIELD_SPAN, (uint64_t)((int64_t)b->time_max - b->time_min));
+	put_varint(out, FIELD_SPAN, round_span((uint64_t)((int64_t)b->time_max - b->time_min)));
 	put_varint(out, FIELD_MONO, zigzag_encode(round_units(mono, b->time_unit_ns)));
 	put_varint(out, FIELD_SAMPLES, b->n_samples);
 	put_varint(out, FIELD_TIME_UNIT,
@@ -404,6 +503,7 @@ static void put_header(struct batch_builder *b, const struct batch_header *h, st
 	put_varint(out, FIELD_CLOCK_QUALITY, QUALITY[h->clock_quality]);
 	put_varint(out, FIELD_CAMPAIGN, h->campaign);
 	put_varint(out, FIELD_CONSENT_EPOCH, h->consent_epoch);
+	put_fixed64(out, FIELD_DICTIONARY, b->dictionary ? b->dictionary->id : 0);
 }
 
 static void put_section_messages(const uint32_t *firsts, size_t n, struct buf *out)

@@ -22,3 +22,7 @@ int catalog_index(struct catalog_loaded *l, struct error *err) must_check;
 
 /* Checks all that catalog_load promises but unique names. Returns 0, or -EBADMSG with err. */
 int catalog_check(const Towline__V1__Catalog *c, struct error *err) must_check;
+
+/* Appends a file; more than max bytes when it has more, so that this shows. out needs room for 64
+ * KiB more. Returns 0; -errno with err. */
+int catalog_read_file(const char *path, size_t max, struct buf *out, struct error *err) must_check;

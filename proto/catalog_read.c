@@ -272,8 +272,7 @@ static int fail_file(struct error *err, const char *path)
 	return -e;
 }
 
-/* Reads one byte more than a catalog may have, so that a larger file shows. */
-static int read_file(const char *path, struct buf *out, struct error *err)
+int catalog_read_file(const char *path, size_t max, struct buf *out, struct error *err)
 {
 	int fd cleanup(close_fd) = open(path, O_RDONLY | O_CLOEXEC);
 	enum { STEP = 64 << 10 };
@@ -289,7 +288,7 @@ static int read_file(const char *path, struct buf *out, struct error *err)
 			return fail_file(err, path);
 		if (n > 0)
 			out->len += (size_t)n;
-	} while (n != 0 && out->len <= CATALOG_BYTES_MAX);
+	} while (n != 0 && out->len <= max);
 	return 0;
 }
 
@@ -299,7 +298,7 @@ int catalog_load_file(struct catalog **ret, const char *path, struct error *err)
 	struct error why = {0};
 	int r;
 
-	r = read_file(path, &bytes, err);
+	r = catalog_read_file(path, CATALOG_BYTES_MAX, &bytes, err);
 	if (r < 0)
 		return r;
 	r = catalog_load(ret, bytes.data, bytes.len, &why);

@@ -13,7 +13,13 @@ enum {
 	ACTIVITIES = 24,   /* see activity() */
 	WIDTH_CLASSES = 4, /* see width_class() */
 	KINDS = 4,	   /* see enum column_kind */
+	FIRST_SHAPES = 16, /* of what first values differ from what was expected */
+	TIME_SHAPES = 8,   /* of what first times do */
+	PRESENCES = 4,	   /* expected messages that are sure, likely, ...; and the end */
 };
+
+/* Whether a signal has values where its message has: what training saw. */
+enum used { USED_UNKNOWN, USED_NEVER, USED_AT_TIMES, USED_ALWAYS, USES };
 
 /* Numbers of which little is known beforehand. */
 struct number_model {
@@ -29,36 +35,98 @@ struct residual_model {
 	struct bit high[LENGTHS][4];
 };
 
-/* All that a section learns; each starts anew. */
+/* All that a section learns; each starts anew, or as a dictionary says. The order is that of a
+ * dictionary's states. */
 struct section_models {
 	struct number_model message, rows, leader, time, period, first[WIDTH_CLASSES],
 		diff[WIDTH_CLASSES];
 	struct bit alike[WIDTH_CLASSES];
-	struct bit used[2];
+	struct bit used[USES][2];
 	struct bit same, narrow;
 	struct bit present[16];
 	struct bit kind[WIDTH_CLASSES][KINDS];
 	struct residual_model times[2], residuals[WIDTH_CLASSES];
+	/* Format 1, of what a dictionary knows */
+	struct bit expected[PRESENCES], led;
+	struct number_model rows_off, period_off, time_off[TIME_SHAPES], first_off[FIRST_SHAPES];
+	struct bit kind_off[KINDS][2];
 };
+
+/* What a dictionary expects of the times of a message. */
+struct time_prior {
+	int64_t period;
+	int64_t time, time_led; /* the first, in the batch, or after the leader's first */
+	uint8_t shape, shape_led;
+	uint8_t length; /* of a typical residual */
+};
+
+/* What a dictionary expects of a column. */
+struct column_prior {
+	int64_t base;	  /* of the first value, without a reference */
+	int64_t base_ref; /* with one: base_ref + (its first value * slope >> 16) */
+	int32_t slope;
+	uint16_t ref, slot; /* 1 + the slot of the reference; 1 + its own; 0: none */
+	uint8_t shape, shape_ref;
+	uint8_t kind;	/* 1 + enum column_kind; 0: nothing is known */
+	uint8_t used;	/* below USES */
+	uint8_t length; /* of a typical residual */
+	uint8_t class;	/* of its residuals, below WIDTH_CLASSES */
+};
+
+/* A first value that others are expected from. */
+struct slot {
+	uint64_t value;
+	uint32_t section; /* in which it was set */
+};
+
+struct section;
+struct column;
+
+/* The directions: what else there is to a section is the same in all. */
+struct section_code {
+	uint64_t (*number)(struct section *s, struct number_model *m, uint64_t v);
+	bool (*flag)(struct section *s, struct bit *b, bool v);
+	void (*times)(struct section *s, int64_t *t, size_t n, const int64_t *leader,
+		      size_t n_leader, const struct time_prior *prior);
+	void (*column)(struct section *s, struct column *c);
+};
+extern const struct section_code section_encoding, section_decoding, section_decoding_0;
 
 struct section {
 	struct range range;
-	bool decoding;
+	const struct section_code *code;
 	struct section_models models;
 	uint64_t last_first[WIDTH_CLASSES];
+	/* With a dictionary, borrowed: where models start; NULL: as nothing is known. */
+	const struct section_models *preset;
+	struct slot *slots;
+	uint32_t number; /* of sections so far: slots of others are void */
 };
 
-void section_encode(struct section *s, struct buf *out);
+void section_models_init(struct section_models *m); /* as nothing is known */
+void section_encode(struct section *s, const struct section_code *code, struct buf *out);
 void section_encode_end(struct section *s); /* errors are in out->failed */
-void section_decode(struct section *s, const uint8_t *data, size_t len);
+void section_decode(struct section *s, const struct section_code *code, const uint8_t *data,
+		    size_t len);
 
-uint64_t section_number(struct section *s, struct number_model *m, uint64_t v);
-bool section_flag(struct section *s, struct bit *b, bool v);
+static inline uint64_t section_number(struct section *s, struct number_model *m, uint64_t v)
+{
+	return s->code->number(s, m, v);
+}
+
+static inline bool section_flag(struct section *s, struct bit *b, bool v)
+{
+	return s->code->flag(s, b, v);
+}
 
 /* n times from 1, in units after the earliest of the batch, ascending. leader: the times of another
- * message, which this one may be in step with; n_leader 0: none. */
-void section_times(struct section *s, int64_t *times, size_t n, const int64_t *leader,
-		   size_t n_leader);
+ * message, which this one may be in step with; n_leader 0: none. prior: NULL: nothing is known. */
+static inline void section_times(struct section *s, int64_t *times, size_t n, const int64_t *leader,
+				 size_t n_leader, const struct time_prior *prior)
+{
+	s->code->times(s, times, n, leader, n_leader, prior);
+}
+
 /* About how many bits that would take: to choose a leader. */
 uint64_t section_times_cost(const int64_t *times, size_t n, const int64_t *leader, size_t n_leader);
 
@@ -67,9 +135,10 @@ uint64_t section_times_cost(const int64_t *times, size_t n, const int64_t *leade
 struct column {
 	unsigned int width; /* bits of the signal */
 	bool is_signed;
-	bool same;   /* the same rows have a value as in the column before */
-	size_t rows; /* of the group */
-	size_t n;    /* values, at most rows */
+	const struct column_prior *prior; /* NULL: nothing is known */
+	bool same;			  /* the same rows have a value as in the column before */
+	size_t rows;			  /* of the group */
+	size_t n;			  /* values, at most rows */
 	uint64_t *values;
 	size_t room; /* decoding: for how many values there is space; beyond it none is written */
 	/* A byte a row. present: bit 0 says that there is a value; when encoding, bit 1 that the
@@ -80,5 +149,9 @@ struct column {
 
 /* Before the first column of a group with these times. */
 void section_columns_start(struct column *c, const int64_t *times);
+
 /* When decoding, n may come out as 0 or as more than there is room for: then the section is bad. */
-void section_column(struct section *s, struct column *c);
+static inline void section_column(struct section *s, struct column *c)
+{
+	s->code->column(s, c);
+}

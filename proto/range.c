@@ -6,6 +6,8 @@ const uint16_t range_rate[RANGE_SEEN_MAX + 1] = {20480, 12603, 9102, 7123, 5851,
 						 1862,	1762,  1672, 1591, 1517, 1450, 1388, 1332,
 						 1280,	1232,  1187, 1146, 1107, 1071, 1037};
 
+void (*range_observe)(struct bit *b, int value);
+
 void range_encode_start(struct range *r, struct buf *out)
 {
 	*r = (struct range){.range = UINT32_MAX, .out = out, .start = out->len};

@@ -18,6 +18,14 @@ struct bit {
 	uint16_t seen;
 };
 
+/* What is done with decisions. Constant wherever it is used. */
+enum code {
+	CODE_ENCODE,
+	CODE_TRAIN, /* as encoding, and each decision is shown to *range_observe */
+	CODE_DECODE,
+	CODE_DECODE_0, /* a section of format 0 */
+};
+
 enum {
 	RANGE_SEEN_MAX = 30,
 	RANGE_P_BITS = 12, /* of the probability, as used */
@@ -33,6 +41,11 @@ struct range {
 };
 
 extern const uint16_t range_rate[RANGE_SEEN_MAX + 1];
+
+range_inline bool reads(const enum code code)
+{
+	return code >= CODE_DECODE;
+}
 
 static inline struct bit bit_init(void)
 {
@@ -56,42 +69,48 @@ void range_decode_start(struct range *r, const uint8_t *data, size_t len);
 void range_carry(struct buf *out, size_t start);
 void range_put(struct buf *out, uint32_t low);
 
-range_inline void range_normalise(struct range *r, const bool decoding)
+/* For training: is shown what is coded, before the bit learns it. */
+extern void (*range_observe)(struct bit *b, int value);
+
+range_inline void range_normalise(struct range *r, const enum code code)
 {
 	while (r->range < RANGE_TOP) {
-		if (!decoding)
+		if (!reads(code))
 			range_put(r->out, r->low);
 		r->low <<= 8;
-		if (decoding && r->in < r->end)
+		if (reads(code) && r->in < r->end)
 			r->low |= *r->in++;
 		r->range <<= 8;
 	}
 }
 
 /* Codes one decision. Encoding: `value` (0 or 1) in; decoding: its value out. Returns it. */
-range_inline int range_bit(struct range *r, const bool decoding, struct bit *b, int value)
+range_inline int range_bit(struct range *r, const enum code code, struct bit *b, int value)
 {
 	uint32_t p = b->p >> (16 - RANGE_P_BITS);
 	uint32_t bound, mask, skip;
 
+	if (code == CODE_TRAIN)
+		range_observe(b, value);
+
 	p += p == 0;
 	bound = (r->range >> RANGE_P_BITS) * p;
-	if (decoding)
+	if (reads(code))
 		value = r->low < bound;
 	/* Masks: a branch on what nobody can foresee costs more. */
 	mask = (uint32_t)value - 1;
 	skip = bound & mask;
 	r->range = bound + ((r->range - bound - bound) & mask);
-	r->low = decoding ? r->low - skip : r->low + skip;
-	if (!decoding && r->low < skip)
+	r->low = reads(code) ? r->low - skip : r->low + skip;
+	if (!reads(code) && r->low < skip)
 		range_carry(r->out, r->start);
 	bit_learn(b, value);
-	range_normalise(r, decoding);
+	range_normalise(r, code);
 	return value;
 }
 
 /* The low n bits (0 to 64) of value, as they are. */
-range_inline uint64_t range_raw(struct range *r, const bool decoding, unsigned int n,
+range_inline uint64_t range_raw(struct range *r, const enum code code, unsigned int n,
 				uint64_t value)
 {
 	uint64_t got = 0;
@@ -102,7 +121,7 @@ range_inline uint64_t range_raw(struct range *r, const bool decoding, unsigned i
 		uint32_t add;
 
 		r->range >>= step;
-		if (decoding) {
+		if (reads(code)) {
 			part = r->low / r->range;
 			part = part < (1u << step) ? part : (1u << step) - 1;
 			r->low -= part * r->range;
@@ -112,7 +131,7 @@ range_inline uint64_t range_raw(struct range *r, const bool decoding, unsigned i
 			if (r->low < add)
 				range_carry(r->out, r->start);
 		}
-		range_normalise(r, decoding);
+		range_normalise(r, code);
 		got = got << step | part;
 		n -= step;
 	}

@@ -2,12 +2,15 @@
  *
  *   bench_bytes [--json FILE] [--log NAME=LOG --dbc BUS=FILE [--dbc ...]]...
  *
- * Each --dbc belongs to the --log before it. Counted are all bytes of the Envelope, and MQTT_BYTES
- * for each batch. Next to it the row format: a protobuf message a sample {time, signal: varint;
- * value: double}, as it is and deflated as a whole (zlib, level 6), with the same MQTT_BYTES. */
+ * Each --dbc belongs to the --log before it. The first half of each log is measured, without a
+ * dictionary and with one that was trained on the second half, in the shape of the setting. Counted
+ * are all bytes of the Envelope, and MQTT_BYTES for each batch. Next to it the row format: a
+ * protobuf message a sample {time, signal: varint; value: double}, as it is and deflated as a whole
+ * (zlib, level 6), with the same MQTT_BYTES. */
 #include "agent/decode/plan.h"
 #include "proto/batch.h"
 #include "tests/bench/common.h"
+#include "tools/dictionary/train.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -51,8 +54,9 @@ static const struct setting SETTINGS[] = {
 };
 
 struct result {
+	const struct dictionary *dictionary;
 	size_t samples, batches;
-	uint64_t bytes, rows_bytes, rows_zlib_bytes;
+	uint64_t sections, bytes, rows_bytes, rows_zlib_bytes;
 	double encode_ns, decode_ns;
 };
 
@@ -241,14 +245,35 @@ static void decode(const struct data *d, struct result *r, const struct buf *byt
 	struct batch *b = NULL;
 	size_t n = 0;
 
-	if (envelope_decode(&e, bytes->data, bytes->len, &err) < 0 ||
-	    batch_read(&b, &e, &err) < 0 ||
-	    batch_columns(b, d->cat, CATALOG_NONE, count_column, &n, &err) < 0)
+	if (envelope_decode(&e, bytes->data, bytes->len, &err) < 0 || batch_read(&b, &e, &err) < 0)
+		bench_die("decode: %s", err.text);
+	batch_use(b, r->dictionary);
+	if (batch_columns(b, d->cat, CATALOG_NONE, count_column, &n, &err) < 0)
 		bench_die("decode: %s", err.text);
 	batch_free(b);
 	r->decode_ns += now_ns() - start;
 	if (n != samples)
 		bench_die("decode: samples were lost");
+}
+
+/* What is left of a body without its header: sections, their tags and lengths. */
+static size_t section_bytes(const struct buf *body)
+{
+	struct cursor c = cursor_of(body->data, body->len);
+	const uint8_t *at = c.p;
+
+	while (cursor_left(&c) > 0) {
+		uint64_t tag = cursor_varint(&c);
+
+		if ((tag & 7) == 2)
+			break;
+		if ((tag & 7) == 0)
+			(void)cursor_varint(&c);
+		else
+			(void)cursor_fixed64(&c);
+		at = c.p;
+	}
+	return (size_t)(body->data + body->len - at);
 }
 
 static void close_batch(const struct data *d, struct batch_builder *b, struct result *r,
@@ -278,6 +303,7 @@ static void close_batch(const struct data *d, struct batch_builder *b, struct re
 	r->batches++;
 	r->samples += batch_builder_count(b);
 	r->bytes += envelope->len + MQTT_BYTES;
+	r->sections += section_bytes(body);
 	decode(d, r, envelope, batch_builder_count(b));
 	batch_builder_reset(b);
 }
@@ -345,7 +371,13 @@ static void take_row(struct run *run, const struct row *row, struct result *r)
 	r->encode_ns += now_ns() - start - clock_cost_ns();
 }
 
-static struct result measure(struct data *d, const struct setting *s, uint32_t unit_ns)
+/* The rows from one to before the other. */
+struct part {
+	size_t from, to;
+};
+
+static struct result measure(struct data *d, const struct setting *s, uint32_t unit_ns,
+			     const struct part *part, const struct dictionary *dictionary)
 {
 	struct run run = {.d = d,
 			  .s = s,
@@ -354,13 +386,14 @@ static struct result measure(struct data *d, const struct setting *s, uint32_t u
 			  .envelope = BUF_INIT(64 << 20),
 			  .rows = BUF_INIT(64 << 20),
 			  .next = bench_must(calloc(d->cat->n_messages + 1, sizeof(int64_t))),
-			  .opened = d->n_rows ? d->rows[0].t_ns : 0};
-	struct result r = {0};
+			  .opened = d->n_rows ? d->rows[part->from].t_ns : 0};
+	struct result r = {.dictionary = dictionary};
 
-	choose(d, s->signals);
 	if (batch_builder_new(&run.b, d->cat, SAMPLES_MAX, unit_ns) < 0)
 		bench_die("builder: out of memory");
-	for (size_t i = 0; i < d->n_rows; i++)
+	if (batch_builder_use(run.b, dictionary) < 0)
+		bench_die("builder: out of memory");
+	for (size_t i = part->from; i < part->to; i++)
 		take_row(&run, &d->rows[i], &r);
 	finish(&run, &r);
 	batch_builder_free(run.b);
@@ -383,32 +416,91 @@ static void report(json_t *results, const char *log, const struct setting *s, ui
 	double rows = per((double)r->rows_bytes, r->samples);
 	double rows_zlib = per((double)r->rows_zlib_bytes, r->samples);
 
-	printf("%-12s %-29s %7" PRIu32 " %9zu %8.3f %8.2f %9.2f %7.1f %8.1f %8.1f\n", log, s->name,
-	       unit_ns / 1000, r->samples, bytes, rows, rows_zlib,
-	       bytes > 0 ? rows_zlib / bytes : 0, per(r->encode_ns, r->samples),
-	       per(r->decode_ns, r->samples));
+	printf("%-12s %-29s %7" PRIu32 " %-4s %9zu %8.3f %8.1f %9.2f %7.1f %8.1f %8.1f\n", log,
+	       s->name, unit_ns / 1000, r->dictionary ? "yes" : "no", r->samples, bytes,
+	       per((double)r->sections, r->batches), rows_zlib, bytes > 0 ? rows_zlib / bytes : 0,
+	       per(r->encode_ns, r->samples), per(r->decode_ns, r->samples));
 	json_array_append_new(
-		results, json_pack("{s:s, s:s, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "log", log,
-				   "setting", s->name, "time_unit_us", (int)(unit_ns / 1000),
-				   "samples", (json_int_t)r->samples, "batches",
-				   (json_int_t)r->batches, "bytes_per_sample", bytes,
-				   "rows_bytes_per_sample", rows, "rows_zlib_bytes_per_sample",
-				   rows_zlib, "encode_ns_per_sample", per(r->encode_ns, r->samples),
-				   "decode_ns_per_sample", per(r->decode_ns, r->samples)));
+		results,
+		json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "log",
+			  log, "setting", s->name, "dictionary", r->dictionary != NULL,
+			  "time_unit_us", (int)(unit_ns / 1000), "samples", (json_int_t)r->samples,
+			  "batches", (json_int_t)r->batches, "bytes_per_sample", bytes,
+			  "section_bytes_per_batch", per((double)r->sections, r->batches),
+			  "rows_bytes_per_sample", rows, "rows_zlib_bytes_per_sample", rows_zlib,
+			  "encode_ns_per_sample", per(r->encode_ns, r->samples),
+			  "decode_ns_per_sample", per(r->decode_ns, r->samples)));
+}
+
+/* Of the second part, in the shape of the setting. */
+static struct dictionary *train(struct data *d, const struct setting *s, uint32_t unit_ns,
+				const struct part *part)
+{
+	struct training_shape shape = {
+		.hz = s->hz, .batch_ns = s->batch_s * NS_PER_S, .time_unit_ns = unit_ns};
+	struct sample chosen[4096];
+	struct training_result result;
+	struct dictionary *dict = NULL;
+	struct training *t;
+	struct error err;
+
+	if (training_new(&t, d->cat, &shape) < 0)
+		bench_die("training: out of memory");
+	for (size_t i = part->from; i < part->to; i++) {
+		const struct row *row = &d->rows[i];
+		size_t n = 0;
+
+		for (size_t k = row->first; k < row->first + row->n && n < array_len(chosen); k++)
+			if (d->wanted[d->samples[k].signal])
+				chosen[n++] = d->samples[k];
+		if (training_add(t, row->message, row->t_ns, chosen, n) < 0)
+			bench_die("training: out of memory");
+	}
+	if (training_run(t, &dict, &result, &err) < 0)
+		bench_die("training: %s", err.text);
+	training_free(t);
+	return dict;
+}
+
+static void run_setting(struct data *d, const char *log, const struct setting *s, uint32_t unit_ns,
+			const struct part parts[2], json_t *results)
+{
+	struct dictionary *dictionary;
+	struct result r;
+
+	choose(d, s->signals);
+	r = measure(d, s, unit_ns, &parts[0], NULL);
+	report(results, log, s, unit_ns, &r);
+	dictionary = train(d, s, unit_ns, &parts[1]);
+	r = measure(d, s, unit_ns, &parts[0], dictionary);
+	report(results, log, s, unit_ns, &r);
+	dictionary_free(dictionary);
+}
+
+/* The first half of its time, and the second. */
+static void split(const struct data *d, struct part ret[2])
+{
+	int64_t first = d->n_rows ? d->rows[0].t_ns : 0;
+	int64_t last = d->n_rows ? d->rows[d->n_rows - 1].t_ns : 0;
+	size_t half = 0;
+
+	while (half < d->n_rows && d->rows[half].t_ns - first < (last - first) / 2)
+		half++;
+	ret[0] = (struct part){0, half};
+	ret[1] = (struct part){half, d->n_rows};
 }
 
 static void run_log(const struct bench_log *a, json_t *results)
 {
 	static const uint32_t UNITS[] = {1000000, 1000};
+	struct part parts[2];
 	struct data d;
 
 	data_load(&d, a);
+	split(&d, parts);
 	for (size_t u = 0; u < array_len(UNITS); u++)
-		for (size_t i = 0; i < array_len(SETTINGS); i++) {
-			struct result r = measure(&d, &SETTINGS[i], UNITS[u]);
-
-			report(results, a->name, &SETTINGS[i], UNITS[u], &r);
-		}
+		for (size_t i = 0; i < array_len(SETTINGS); i++)
+			run_setting(&d, a->name, &SETTINGS[i], UNITS[u], parts, results);
 	data_free(&d);
 }
 
@@ -421,8 +513,9 @@ int main(int argc, char **argv)
 	json_t *root = bench_must(json_pack("{s:s, s:[]}", "bench", "bytes", "results"));
 
 	bench_args_parse(&args, argc, argv);
-	printf("%-12s %-29s %7s %9s %8s %8s %9s %7s %8s %8s\n", "log", "setting", "unit us",
-	       "samples", "B/sample", "rows B", "rows zlib", "factor", "enc ns", "dec ns");
+	printf("%-12s %-29s %7s %4s %9s %8s %8s %9s %7s %8s %8s\n", "log", "setting", "unit us",
+	       "dict", "samples", "B/sample", "sections", "rows zlib", "factor", "enc ns",
+	       "dec ns");
 	for (size_t i = 0; i < args.n_logs; i++)
 		run_log(&args.logs[i], json_object_get(root, "results"));
 	if (args.n_logs == 0)

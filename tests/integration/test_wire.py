@@ -28,9 +28,11 @@ def golden_rows():
     return {key: sorted(column, key=lambda s: s[0]) for key, column in columns.items()}
 
 
-def test_the_golden_batch_is_what_the_readme_says():
+@pytest.mark.parametrize("name", ["batch", "batch1", "batch1_dictionary"])
+def test_the_golden_batch_is_what_the_readme_says(name):
     catalog = read_catalog((GOLDEN / "catalog.bin").read_bytes())
-    header, samples = read_batch((GOLDEN / "batch.bin").read_bytes(), catalog)
+    header, samples = read_batch((GOLDEN / f"{name}.bin").read_bytes(), catalog,
+                                 (GOLDEN / "dictionary.bin").read_bytes())
     assert header["catalog"] == hashlib.sha256((GOLDEN / "catalog.bin").read_bytes()).digest()[:8]
     assert (header["epoch"], header["seq"]) == (0x1122334455667788, 300)
     columns = collections.defaultdict(list)

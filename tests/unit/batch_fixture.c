@@ -56,6 +56,7 @@ struct catalog *make_catalog(uint64_t variant)
 }
 
 struct catalog *cat;
+struct dictionary *dict;
 
 void batch_setup(void)
 {
@@ -65,6 +66,7 @@ void batch_setup(void)
 
 void batch_teardown(void)
 {
+	dict = dictionary_free(dict);
 	cat = catalog_free(cat);
 }
 
@@ -182,6 +184,7 @@ void roundtrip(struct batch_builder *b, uint32_t unit)
 	qsort(expected, n_expected, sizeof(*expected), by_signal_and_time);
 	encode(b, &h, &bytes);
 	batch = decode(&bytes);
+	batch_use(batch, dict);
 	ck_assert_uint_eq(batch_sample_count(batch), n_expected);
 	n_checked = 0;
 	r = batch_columns(batch, cat, CATALOG_NONE, check_column, NULL, &err);
@@ -202,6 +205,7 @@ struct batch_builder *builder(size_t max, uint32_t unit)
 	struct batch_builder *b;
 
 	ck_assert_int_eq(batch_builder_new(&b, cat, max, unit), 0);
+	ck_assert_int_eq(batch_builder_use(b, dict), 0);
 	return b;
 }
 

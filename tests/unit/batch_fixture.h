@@ -6,6 +6,8 @@
 enum { MESSAGES = 6, PER_MESSAGE = 8, SIGNALS = MESSAGES * PER_MESSAGE };
 
 extern struct catalog *cat; /* of the running test */
+/* With which builder() writes and roundtrip() reads; NULL: none. The test's. */
+extern struct dictionary *dict;
 
 /* Makes cat, and starts rng anew; for tcase_add_checked_fixture. */
 void batch_setup(void);

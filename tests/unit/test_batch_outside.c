@@ -157,7 +157,7 @@ END_TEST
 
 static void lie_format(Towline__V1__Batch *w)
 {
-	w->format = 1;
+	w->format = 2;
 }
 static void lie_more(Towline__V1__Batch *w)
 {
@@ -181,7 +181,7 @@ static void lie_most(Towline__V1__Batch *w)
 }
 static void lie_span(Towline__V1__Batch *w)
 {
-	w->span--;
+	w->span = w->span * 3 / 4; /* it is rounded up by at most a quarter */
 }
 static void lie_span_most(Towline__V1__Batch *w)
 {
@@ -211,6 +211,11 @@ static void lie_cut(Towline__V1__Batch *w)
 {
 	w->sections[0].len /= 2;
 }
+static void lie_dictionary(Towline__V1__Batch *w)
+{
+	w->format = 0;
+	w->dictionary = 1;
+}
 static void lie_gone(Towline__V1__Batch *w)
 {
 	w->sections[0].len = 0;
@@ -220,7 +225,7 @@ static const struct {
 	void (*lie)(Towline__V1__Batch *w);
 	const char *says;
 } LIES[] = {
-	{lie_format, "format 1 is unknown"},
+	{lie_format, "format 2 is unknown"},
 	{lie_more, "were claimed"},
 	{lie_fewer, "batch:"},
 	{lie_none, "batch:"},
@@ -235,6 +240,7 @@ static const struct {
 	{lie_catalog_end, "not in the catalog"},
 	{lie_cut, "batch:"},
 	{lie_gone, "batch:"},
+	{lie_dictionary, "format 0 has no dictionary"},
 };
 
 START_TEST(bodies_that_lie_are_refused)
@@ -331,14 +337,14 @@ START_TEST(a_few_bytes_cannot_claim_many_cells)
 {
 	struct buf bytes cleanup(buf_free) = BUF_INIT(1 << 20);
 	Towline__V1__Batch wire = TOWLINE__V1__BATCH__INIT;
-	struct section *s = malloc(sizeof(*s));
+	struct section *s = calloc(1, sizeof(*s));
 	uint32_t rows = BATCH_CELLS_MAX / WIDE + 1;
 	ProtobufCBinaryData data;
 	struct error err;
 
 	catalog_free(cat);
 	cat = make_wide_catalog();
-	section_encode(s, &bytes);
+	section_encode(s, &section_encoding, &bytes);
 	section_number(s, &s->models.message, 1);
 	section_number(s, &s->models.rows, rows - 1);
 	section_encode_end(s);

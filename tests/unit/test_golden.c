@@ -1,6 +1,7 @@
-/* The bytes of today stay the bytes of tomorrow: tests/data/golden holds a catalog and a batch, and
- * rows.txt what is in them. `test_golden --write` writes both anew, for a new format.
- * tests/integration/test_wire.py reads the same files by proto/README.md alone. */
+/* The bytes of today stay the bytes of tomorrow: tests/data/golden holds a catalog, a dictionary,
+ * and batches of what rows.txt has: of format 0, which is no more written, and of format 1 without
+ * and with the dictionary. `test_golden --write` writes all but the first batch anew, for a new
+ * format. tests/integration/test_wire.py reads the same files by proto/README.md alone. */
 #include "proto/batch.h"
 #include "tests/unit/suite.h"
 
@@ -74,6 +75,71 @@ static const struct batch_header HEADER = {.epoch = 0x1122334455667788,
 					   .campaign = 7,
 					   .consent_epoch = 3};
 
+/* Signal n of message m is expected from the one before it. */
+static struct column_prior make_prior(uint32_t signal, uint16_t *slots)
+{
+	bool first = signal == 0 || SHAPES[signal - 1].message != SHAPES[signal].message;
+	struct column_prior p = {
+		.used = (uint8_t)(signal % 3 == 2 ? USED_AT_TIMES : USED_ALWAYS),
+		.kind = (uint8_t)(signal % 4),
+		.class = (uint8_t)(signal % WIDTH_CLASSES),
+		.length = (uint8_t)(signal % 9),
+		.base = (int64_t)signal * 1000 - 3000,
+		.shape = (uint8_t)(signal % FIRST_SHAPES),
+	};
+
+	if (signal == 6)
+		return (struct column_prior){.used = USED_NEVER, .class = 1};
+	if (!first && *slots > 0) {
+		p.ref = *slots;
+		p.slope = signal % 2 ? -70000 : 32768;
+		p.base_ref = 77 - (int64_t)signal;
+		p.shape_ref = (uint8_t)(FIRST_SHAPES - 1 - p.shape);
+	}
+	p.slot = (uint16_t)(signal % 5 != 4 ? ++*slots : 0);
+	return p;
+}
+
+/* Knows all messages but some in between and the last ones; every third state is not as at the
+ * beginning. */
+static struct dictionary *make_dictionary(const struct catalog *c)
+{
+	static struct dictionary_message messages[MESSAGES];
+	static struct column_prior signals[array_len(SHAPES)];
+	static struct dictionary from;
+	struct bit *states = (struct bit *)&from.models;
+	struct dictionary *d;
+	uint16_t slots = 0;
+	struct error err;
+
+	from = (struct dictionary){.messages = messages, .signals = signals};
+	for (uint32_t m = 0; m < MESSAGES - 2; m++) {
+		if (m == 4)
+			continue;
+		messages[from.n_messages++] = (struct dictionary_message){
+			.message = m,
+			.first_entry = (uint32_t)from.n_signals,
+			.leader = m > 1 ? m - 1 - m % 2 : CATALOG_NONE,
+			.presence = (uint8_t)(m % 3),
+			.rows = 90 * m,
+			.times = {.period = 10 * m,
+				  .time = 3 - (int64_t)m,
+				  .time_led = m,
+				  .shape = (uint8_t)(m % TIME_SHAPES),
+				  .shape_led = (uint8_t)(TIME_SHAPES - 1 - m % TIME_SHAPES),
+				  .length = (uint8_t)m}};
+		for (uint32_t i = 0; i < c->messages[m].n_signals; i++)
+			signals[from.n_signals++] =
+				make_prior(c->messages[m].first_signal + i, &slots);
+	}
+	section_models_init(&from.models);
+	for (uint32_t i = 0; i < sizeof(from.models) / sizeof(*states); i += 3)
+		states[i] = (struct bit){.p = (uint16_t)(20000 + i * 2654435761u % 30000),
+					 .seen = (uint16_t)(1 + i % RANGE_SEEN_MAX)};
+	ck_assert_msg(dictionary_build(&d, c, &from, &err) == 0, "%s", err.text);
+	return d;
+}
+
 /* ---- rows.txt ---- */
 
 struct known {
@@ -138,7 +204,7 @@ static int by_signal_and_time(const void *a, const void *b)
 }
 
 /* Reads rows.txt into `known`, sorted, and returns the Envelope of it. */
-static void write_batch(const struct catalog *c, struct buf *out)
+static void write_batch(const struct catalog *c, const struct dictionary *d, struct buf *out)
 {
 	struct buf body cleanup(buf_free) = BUF_INIT(1 << 20);
 	struct batch_header h = HEADER;
@@ -149,6 +215,7 @@ static void write_batch(const struct catalog *c, struct buf *out)
 
 	ck_assert_ptr_nonnull(f);
 	ck_assert_int_eq(batch_builder_new(&b, c, SAMPLES_MAX, 1000000), 0);
+	ck_assert_int_eq(batch_builder_use(b, d), 0);
 	n_known = 0;
 	while (fgets(line, sizeof(line), f))
 		if (line[0] != '#')
@@ -190,15 +257,23 @@ static void write_golden(const char *path, const void *bytes, size_t len)
 	ck_assert_int_eq(fclose(f), 0);
 }
 
-START_TEST(write_both)
+START_TEST(write_all)
 {
 	struct buf bytes cleanup(buf_free) = BUF_INIT(1 << 20);
 	struct catalog *c = make_catalog();
+	struct dictionary *d = make_dictionary(c);
 
-	write_batch(c, &bytes);
 	write_golden(GOLDEN "catalog.bin", c->bytes, c->len);
-	write_golden(GOLDEN "batch.bin", bytes.data, bytes.len);
-	printf("%zu samples: a catalog of %zu bytes, a batch of %zu\n", n_known, c->len, bytes.len);
+	write_golden(GOLDEN "dictionary.bin", d->bytes, d->len);
+	write_batch(c, NULL, &bytes);
+	write_golden(GOLDEN "batch1.bin", bytes.data, bytes.len);
+	printf("%zu samples: a catalog of %zu bytes, a dictionary of %zu, a batch of %zu", n_known,
+	       c->len, d->len, bytes.len);
+	buf_clear(&bytes);
+	write_batch(c, d, &bytes);
+	write_golden(GOLDEN "batch1_dictionary.bin", bytes.data, bytes.len);
+	printf(", with the dictionary of %zu\n", bytes.len);
+	dictionary_free(d);
 	catalog_free(c);
 }
 END_TEST
@@ -215,16 +290,44 @@ START_TEST(the_catalog_is_written_as_it_was)
 }
 END_TEST
 
+START_TEST(the_dictionary_is_written_as_it_was)
+{
+	struct buf golden cleanup(buf_free) = BUF_INIT(1 << 20);
+	struct catalog *c = make_catalog();
+	struct dictionary *d = make_dictionary(c);
+
+	read_golden(GOLDEN "dictionary.bin", &golden);
+	ck_assert_uint_eq(d->len, golden.len);
+	ck_assert_mem_eq(d->bytes, golden.data, golden.len);
+	dictionary_free(d);
+	catalog_free(c);
+}
+END_TEST
+
+/* The batches: with what they were written, and whether they still are. */
+static const struct {
+	const char *path;
+	bool dictionary, written;
+} BATCHES[] = {
+	{GOLDEN "batch.bin", false, false},
+	{GOLDEN "batch1.bin", false, true},
+	{GOLDEN "batch1_dictionary.bin", true, true},
+};
+
 START_TEST(the_batch_is_written_as_it_was)
 {
 	struct buf golden cleanup(buf_free) = BUF_INIT(1 << 20);
 	struct buf bytes cleanup(buf_free) = BUF_INIT(1 << 20);
 	struct catalog *c = make_catalog();
+	struct dictionary *d = BATCHES[_i].dictionary ? make_dictionary(c) : NULL;
 
-	read_golden(GOLDEN "batch.bin", &golden);
-	write_batch(c, &bytes);
-	ck_assert_uint_eq(bytes.len, golden.len);
-	ck_assert_mem_eq(bytes.data, golden.data, golden.len);
+	if (BATCHES[_i].written) {
+		read_golden(BATCHES[_i].path, &golden);
+		write_batch(c, d, &bytes);
+		ck_assert_uint_eq(bytes.len, golden.len);
+		ck_assert_mem_eq(bytes.data, golden.data, golden.len);
+	}
+	dictionary_free(d);
 	catalog_free(c);
 }
 END_TEST
@@ -247,25 +350,32 @@ START_TEST(the_batch_is_read_as_it_was)
 {
 	struct buf golden cleanup(buf_free) = BUF_INIT(1 << 20);
 	struct buf bytes cleanup(buf_free) = BUF_INIT(1 << 20);
+	struct dictionary *d = NULL;
 	struct catalog *c;
 	struct error err;
 	struct envelope e;
 	struct batch *b;
 
 	ck_assert_int_eq(catalog_load_file(&c, GOLDEN "catalog.bin", &err), 0);
-	write_batch(c, &bytes); /* for `known` */
-	read_golden(GOLDEN "batch.bin", &golden);
+	if (BATCHES[_i].dictionary)
+		ck_assert_int_eq(dictionary_load_file(&d, c, GOLDEN "dictionary.bin", &err), 0);
+	write_batch(c, NULL, &bytes); /* for `known` */
+	read_golden(BATCHES[_i].path, &golden);
 	ck_assert_int_eq(envelope_decode(&e, golden.data, golden.len, &err), 0);
 	ck_assert_uint_eq(e.epoch, HEADER.epoch);
 	ck_assert_uint_eq(e.seq, HEADER.seq);
 	ck_assert_int_eq(batch_read(&b, &e, &err), 0);
 	ck_assert_uint_eq(batch_get_header(b)->boot_id, HEADER.boot_id);
 	ck_assert_int_eq(batch_get_header(b)->clock_quality, HEADER.clock_quality);
+	ck_assert_uint_eq(batch_get_header(b)->dictionary_id, d ? d->id : 0);
+	batch_use(b, d);
 	n_read = 0;
-	ck_assert_int_eq(batch_columns(b, c, CATALOG_NONE, check_column, NULL, &err), 0);
+	ck_assert_msg(batch_columns(b, c, CATALOG_NONE, check_column, NULL, &err) == 0, "%s",
+		      err.text);
 	ck_assert_uint_eq(n_read, n_known);
 	ck_assert_uint_gt(n_known, 1000);
 	batch_free(b);
+	dictionary_free(d);
 	catalog_free(c);
 }
 END_TEST
@@ -275,9 +385,10 @@ int main(int argc, char **argv)
 	TCase *t = tcase_create("golden");
 
 	if (argc == 2 && strcmp(argv[1], "--write") == 0)
-		tcase_add_test(t, write_both);
+		tcase_add_test(t, write_all);
 	tcase_add_test(t, the_catalog_is_written_as_it_was);
-	tcase_add_test(t, the_batch_is_written_as_it_was);
-	tcase_add_test(t, the_batch_is_read_as_it_was);
+	tcase_add_test(t, the_dictionary_is_written_as_it_was);
+	tcase_add_loop_test(t, the_batch_is_written_as_it_was, 0, array_len(BATCHES));
+	tcase_add_loop_test(t, the_batch_is_read_as_it_was, 0, array_len(BATCHES));
 	return suite_run("golden", &t, 1);
 }

@@ -39,6 +39,7 @@ struct agent {
 	struct loop_timer batch_timer;
 	struct loop_timer status_timer;
 	struct catalog *cat;
+	struct dictionary *dictionary; /* NULL: none */
 	struct batch_queue *queue;
 	struct batcher *batcher;
 	struct pipeline *pipeline;
@@ -239,14 +240,10 @@ static bool on_wants(void *ctx, uint32_t signal)
 
 /* ---- signals ---- */
 
-static unsigned count_classes(unsigned classes)
-{
-	return (unsigned)__builtin_popcount(classes);
-}
-
 static size_t builders_for(const struct agent *a, unsigned classes)
 {
-	return count_classes(classes) + (size_t)conf_int(a->conf, "batch", NULL, "queue");
+	return (unsigned)__builtin_popcount(classes) +
+	       (size_t)conf_int(a->conf, "batch", NULL, "queue");
 }
 
 struct reload {
@@ -376,12 +373,14 @@ static int make_pipeline(struct agent *a, struct error *err)
 	int r;
 
 	r = config_catalog(&a->cat, a->conf, a->path, err);
+	if (r == 0)
+		r = config_dictionary(&a->dictionary, a->conf, a->path, a->cat, err);
 	if (r < 0)
 		return r;
 	r = config_collect(&col, a->conf, a->path, a->cat, err);
 	if (r < 0)
 		return r;
-	r = batch_queue_new(&a->queue, a->cat, builders_for(a, collect_classes(col)),
+	r = batch_queue_new(&a->queue, a->cat, a->dictionary, builders_for(a, collect_classes(col)),
 			    samples_max + pipeline_slack(a->cat), unit_ns);
 	if (r == 0)
 		r = make_batcher(a, samples_max, unit_ns);
@@ -534,6 +533,7 @@ struct agent *agent_free(struct agent *a)
 	uplink_free(a->uplink);
 	seal_free(a->seal);
 	batch_queue_free(a->queue);
+	dictionary_free(a->dictionary);
 	catalog_free(a->cat);
 	free_loop(a);
 	if (a->lock_fd >= 0)

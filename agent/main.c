@@ -91,13 +91,16 @@ static int check_config(const struct conf *c, const char *path)
 {
 	struct error err = {"out of memory"};
 	struct collect *col = NULL;
+	struct dictionary *dictionary = NULL;
 	struct seal *seal = NULL;
 	struct catalog *cat;
 	int r = config_catalog(&cat, c, path, &err);
 
 	if (r < 0)
 		return fail(EXIT_USAGE, &err);
-	r = config_collect(&col, c, path, cat, &err);
+	r = config_dictionary(&dictionary, c, path, cat, &err);
+	if (r == 0)
+		r = config_collect(&col, c, path, cat, &err);
 	if (r == 0)
 		r = config_check_buses(c, path, cat, &err);
 	if (r == 0)
@@ -107,6 +110,7 @@ static int check_config(const struct conf *c, const char *path)
 		       cat->n_signals);
 	seal_free(seal);
 	collect_free(col);
+	dictionary_free(dictionary);
 	catalog_free(cat);
 	return r < 0 ? fail(EXIT_USAGE, &err) : 0;
 }

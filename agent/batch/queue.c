@@ -7,6 +7,7 @@ struct batch_queue {
 	const struct catalog *cat;
 	size_t samples_max;
 	uint32_t time_unit_ns;
+	const struct dictionary *dictionary;
 	struct batch_builder *all[BATCH_QUEUE_MAX];
 	size_t n_all;
 	struct batch_builder *free[BATCH_QUEUE_MAX];
@@ -23,6 +24,11 @@ int batch_queue_grow(struct batch_queue *q, size_t n)
 		struct batch_builder *b;
 		int r = batch_builder_new(&b, q->cat, q->samples_max, q->time_unit_ns);
 
+		if (r == 0 && q->dictionary) {
+			r = batch_builder_use(b, q->dictionary);
+			if (r < 0)
+				batch_builder_free(b);
+		}
 		if (r < 0)
 			return r;
 		pthread_mutex_lock(&q->lock);
@@ -33,8 +39,9 @@ int batch_queue_grow(struct batch_queue *q, size_t n)
 	return 0;
 }
 
-int batch_queue_new(struct batch_queue **ret, const struct catalog *cat, size_t n,
-		    size_t samples_max, uint32_t time_unit_ns)
+int batch_queue_new(struct batch_queue **ret, const struct catalog *cat,
+		    const struct dictionary *dictionary, size_t n, size_t samples_max,
+		    uint32_t time_unit_ns)
 {
 	struct batch_queue *q = calloc(1, sizeof(*q));
 	int r;
@@ -43,6 +50,7 @@ int batch_queue_new(struct batch_queue **ret, const struct catalog *cat, size_t 
 		return -ENOMEM;
 	pthread_mutex_init(&q->lock, NULL);
 	q->cat = cat;
+	q->dictionary = dictionary;
 	q->samples_max = samples_max;
 	q->time_unit_ns = time_unit_ns;
 	r = batch_queue_grow(q, n);

@@ -20,10 +20,11 @@ struct closed_batch {
 
 struct batch_queue;
 
-/* All builders hold samples_max samples of cat (borrowed). n: 1 to BATCH_QUEUE_MAX. Returns 0 or
- * -ENOMEM. */
-int batch_queue_new(struct batch_queue **ret, const struct catalog *cat, size_t n,
-		    size_t samples_max, uint32_t time_unit_ns) must_check;
+/* All builders hold samples_max samples of cat (borrowed), and write with dictionary (borrowed;
+ * NULL: none). n: 1 to BATCH_QUEUE_MAX. Returns 0 or -ENOMEM. */
+int batch_queue_new(struct batch_queue **ret, const struct catalog *cat,
+		    const struct dictionary *dictionary, size_t n, size_t samples_max,
+		    uint32_t time_unit_ns) must_check;
 struct batch_queue *batch_queue_free(struct batch_queue *q); /* frees builders in it */
 /* Adds builders up to n in total. Returns 0, -ENOMEM, or -ENOSPC above BATCH_QUEUE_MAX. */
 int batch_queue_grow(struct batch_queue *q, size_t n) must_check;

@@ -253,6 +253,18 @@ int config_catalog(struct catalog **ret, const struct conf *c, const char *path,
 	return r;
 }
 
+int config_dictionary(struct dictionary **ret, const struct conf *c, const char *path,
+		      const struct catalog *cat, struct error *err)
+{
+	const char *file = conf_string(c, "catalog", NULL, "dictionary");
+	struct error what = {"out of memory"};
+	int r = *file ? dictionary_load_file(ret, cat, file, &what) : 0;
+
+	if (r < 0)
+		config_fail(err, c, path, "catalog", NULL, "dictionary", what.text);
+	return r;
+}
+
 int config_check_buses(const struct conf *c, const char *path, const struct catalog *cat,
 		       struct error *err)
 {

@@ -24,6 +24,11 @@ int config_collect(struct collect **ret, const struct conf *c, const char *path,
 int config_catalog(struct catalog **ret, const struct conf *c, const char *path,
 		   struct error *err) must_check;
 
+/* The dictionary of [catalog]; NULL stays where there is none. As above; also of another catalog.
+ */
+int config_dictionary(struct dictionary **ret, const struct conf *c, const char *path,
+		      const struct catalog *cat, struct error *err) must_check;
+
 /* That the catalog has the bus of each source with an interface. Errors name path:line. */
 int config_check_buses(const struct conf *c, const char *path, const struct catalog *cat,
 		       struct error *err) must_check;

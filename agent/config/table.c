@@ -53,6 +53,11 @@ static const struct conf_key keys[] = {
 
 	STRING("catalog", "file", NULL, 1, 1024, false,
 	       "Catalog as `towline catalog build` makes it"),
+	STRING("catalog", "dictionary", "", 0, 1024, false,
+	       "Dictionary of that catalog as `towline dictionary build` makes it: smaller "
+	       "batches, "
+	       "which the relay reads once it has it, too (`towline dictionary push`); empty: "
+	       "none"),
 
 	STRING("mqtt", "uri", "mqtt://127.0.0.1:1883", 1, 512, false, "mqtt://host[:port]"),
 	STRING("mqtt", "username", "", 0, 256, false, "Empty: none"),

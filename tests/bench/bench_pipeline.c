@@ -106,7 +106,7 @@ static void build(struct bench *b, size_t samples_max)
 	struct error err = {"out of memory"};
 
 	b->body = BUF_INIT(BODY_BYTES_MAX);
-	if (batch_queue_new(&b->queue, b->cat, 2, samples_max + opt.slack, NS_PER_MS) < 0 ||
+	if (batch_queue_new(&b->queue, b->cat, NULL, 2, samples_max + opt.slack, NS_PER_MS) < 0 ||
 	    batcher_new(&b->batcher, b->queue, &opt) < 0 ||
 	    collect_new(&col, b->cat, &rule, 1, &err) < 0 ||
 	    pipeline_new(&b->pipeline, b->cat, col, b->batcher, &b->counters) < 0)

@@ -45,7 +45,8 @@ static void setup(void)
 	memset(&counters, 0, sizeof(counters));
 	cat = two_messages(names);
 	opt.header.catalog_id = cat->id;
-	ck_assert_int_eq(batch_queue_new(&queue, cat, BUILDERS, SAMPLES_MAX + 2, NS_PER_MS), 0);
+	ck_assert_int_eq(batch_queue_new(&queue, cat, NULL, BUILDERS, SAMPLES_MAX + 2, NS_PER_MS),
+			 0);
 	ck_assert_int_eq(batcher_new(&batcher, queue, &opt), 0);
 	ck_assert_int_eq(collect_new(&col, cat, rules, 2, &err), 0);
 	ck_assert_int_eq(pipeline_new(&pipeline, cat, col, batcher, &counters), 0);

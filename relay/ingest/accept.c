@@ -60,8 +60,7 @@ void accept_known(struct ingest *in, struct incoming *msg, uint64_t through)
 	if (msg->envelope.introduces)
 		msg->lane->context =
 			context_find(in, msg->sender, msg->topic.class, &msg->envelope);
-	receipt_mark(in, msg->lane, msg->envelope.seq);
-	receipt_mark(in, msg->lane, through);
+	receipt_mark(in, msg->lane, msg->envelope.seq, through);
 }
 
 /* ---- who ---- */

@@ -272,8 +272,7 @@ static void after_commit(struct ingest *in)
 
 		if (p->context)
 			p->lane->context = p->context;
-		receipt_mark(in, p->lane, p->seq);
-		receipt_mark(in, p->lane, p->through);
+		receipt_mark(in, p->lane, p->seq, p->through);
 		show(in, p);
 		show_clock(in, p);
 		if (p->row)

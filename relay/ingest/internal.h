@@ -64,6 +64,7 @@ struct sender {
 	bool in_txn;
 	bool queued;	       /* for a receipt */
 	struct mono_time told; /* when its last receipt went out */
+	uint32_t n_untold;     /* batches that were marked since then */
 	struct sender *next_queued;
 	struct known_contexts contexts;
 	uint32_t unknown_context[CLASS_COUNT]; /* to be told; 0: none */
@@ -241,7 +242,8 @@ int ingest_repair(struct ingest *in) must_check;
 
 /* ---- receipts.c ---- */
 
-void receipt_mark(struct ingest *in, struct lane *l, uint64_t seq);
+/* Each call counts as one batch. from <= through. */
+void receipt_mark(struct ingest *in, struct lane *l, uint64_t from, uint64_t through);
 void receipt_nack(struct ingest *in, struct lane *l, uint64_t seq, enum nack_code code,
 		  uint32_t retry_after_s);
 /* A short envelope of that class referred to it. */

@@ -1,11 +1,16 @@
-/* Receipts: coalesced, at most one round an interval and device. */
+/* Receipts: coalesced, at most one round an interval and device; sooner where many batches wait for
+ * one, so that a backlog drains as fast as it is stored. */
 #include "relay/ingest/internal.h"
 
 #include "base/log.h"
 
 #include <string.h>
 
-enum { RECEIPT_EXPIRY_S = 600, RECEIPT_BYTES_MAX = 8192 };
+enum {
+	RECEIPT_EXPIRY_S = 600,
+	RECEIPT_BYTES_MAX = 8192,
+	EARLY_BATCHES = 32, /* that wait for a receipt: the interval does not */
+};
 
 static void queue_push(struct ingest *in, struct sender *s)
 {
@@ -25,13 +30,14 @@ static void queue_sender(struct ingest *in, struct sender *s)
 				     (in->tuning.receipt_interval_ms / 8 + 1) * NS_PER_MS);
 }
 
-void receipt_mark(struct ingest *in, struct lane *l, uint64_t seq)
+void receipt_mark(struct ingest *in, struct lane *l, uint64_t from, uint64_t through)
 {
-	if (!l->lo || seq < l->lo)
-		l->lo = seq;
-	if (seq > l->hi)
-		l->hi = seq;
+	if (!l->lo || from < l->lo)
+		l->lo = from;
+	if (through > l->hi)
+		l->hi = through;
 	l->untold = true;
+	l->sender->n_untold++;
 	queue_sender(in, l->sender);
 }
 
@@ -130,12 +136,18 @@ static int tell_sender(struct ingest *in, struct sender *s)
 	return e;
 }
 
+static bool is_due(const struct ingest *in, const struct sender *s, struct mono_time now)
+{
+	return !s->told.ns || s->n_untold >= EARLY_BATCHES ||
+	       now.ns - s->told.ns >= in->tuning.receipt_interval_ms * NS_PER_MS;
+}
+
 /* Without a connection, or with too many in flight, it stays queued. */
 static bool tell(struct ingest *in, struct sender *s, struct mono_time now, bool all)
 {
 	int e;
 
-	if (!all && s->told.ns && now.ns - s->told.ns < in->tuning.receipt_interval_ms * NS_PER_MS)
+	if (!all && !is_due(in, s, now))
 		return false;
 	e = tell_sender(in, s);
 	if (e < 0) {
@@ -146,6 +158,7 @@ static bool tell(struct ingest *in, struct sender *s, struct mono_time now, bool
 		return false;
 	}
 	s->told = now;
+	s->n_untold = 0;
 	s->receipt_ns = timebase_wall(in->opt.tb).ns;
 	return true;
 }

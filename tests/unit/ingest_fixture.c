@@ -7,6 +7,7 @@
 #include <check.h>
 
 struct ingest_world iw;
+const char *ingest_uri = "mqtt://127.0.0.1:1";
 
 static struct catalog *make_catalog(void)
 {
@@ -29,7 +30,7 @@ void ingest_open(void)
 		.tb = &iw.clk.tb,
 		.registry = iw.registry,
 		.hub = iw.hub,
-		.mqtt = {.uri = "mqtt://127.0.0.1:1",
+		.mqtt = {.uri = ingest_uri,
 			 .client_id = "test",
 			 .backoff_min_ms = 1000,
 			 .backoff_max_ms = 1000,

@@ -1,6 +1,6 @@
-/* tests/unit/ingest_fixture.h: the relay's ingest without its thread and without a broker: messages
- * are handed in, upkeep is called, the clock moves when it is told to. Vehicle v1 with device d1
- * and store_cat (one message M with a signal A of 64 bits) are registered. */
+/* tests/unit/ingest_fixture.h: the relay's ingest without its thread and, as a rule, without a
+ * broker: messages are handed in, upkeep is called, the clock moves when it is told to. Vehicle v1
+ * with device d1 and store_cat (one message M with a signal A of 64 bits) are registered. */
 #pragma once
 
 #include "proto/gap.h"
@@ -16,6 +16,9 @@ struct ingest_world {
 	struct ingest *in;
 };
 extern struct ingest_world iw;
+
+/* The broker that it connects to when its loop is turned; nobody listens at the default. */
+extern const char *ingest_uri;
 
 /* For tcase_add_checked_fixture. */
 void ingest_setup(void);

@@ -3,6 +3,7 @@
 #pragma once
 
 extern const char relay_registry_schema_1[];
+extern const char relay_registry_schema_2[];
 extern const char relay_stream_schema_1[];
 extern const char relay_stream_schema_2[];
 extern const char relay_stream_schema_3[];

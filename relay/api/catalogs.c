@@ -71,8 +71,7 @@ enum MHD_Result handle_catalogs_post(struct request *rq)
 	return reply_catalog(rq, id, e == 0);
 }
 
-/* 16 hex digits. */
-static int parse_id(const char *text, uint64_t *ret)
+int parse_hex_id(const char *text, uint64_t *ret)
 {
 	uint8_t b[8];
 
@@ -91,7 +90,7 @@ enum MHD_Result handle_catalog_get(struct request *rq)
 	uint64_t id;
 	int e;
 
-	if (parse_id(rq->params[0], &id) < 0)
+	if (parse_hex_id(rq->params[0], &id) < 0)
 		return reply_problem(rq, 400, "catalog: must be 16 hex digits.");
 	e = registry_get_catalog(rq->api->opt.registry, id, &cat);
 	if (e == -ENOENT)

@@ -100,6 +100,10 @@ json_t *json_signal(const struct catalog *cat, const struct live_value *v, bool 
 
 handler_fn handle_health, handle_metrics, handle_openapi;
 handler_fn handle_catalogs_list, handle_catalogs_post, handle_catalog_get;
+handler_fn handle_dictionaries_list, handle_dictionaries_post, handle_dictionary_get;
+
+/* An id of 16 hex digits. 0 or -EINVAL. */
+int parse_hex_id(const char *text, uint64_t *ret) must_check;
 handler_fn handle_vehicles_list, handle_vehicles_post, handle_vehicle_get, handle_vehicle_delete;
 handler_fn handle_devices_post, handle_delivery, handle_state, handle_history, handle_events,
 	handle_all_events;

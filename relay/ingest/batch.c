@@ -10,17 +10,37 @@ static bool times_are_sane(const struct batch *b)
 	return first >= 0 && last >= first;
 }
 
+/* What it cannot be decoded without. The registry has no dictionary without its catalog. */
+static uint64_t needed(const struct batch *b)
+{
+	const struct batch_header *h = batch_get_header(b);
+
+	return h->dictionary_id ? h->dictionary_id : h->catalog_id;
+}
+
+static int find_meaning(struct ingest *in, struct batch *b, struct pending *p)
+{
+	int r = registry_give_dictionary(in->opt.registry, b);
+
+	if (r == 0)
+		r = registry_get_catalog(in->opt.registry, batch_get_header(b)->catalog_id,
+					 &p->cat);
+	return r;
+}
+
 /* Decodes into p. Returns 0, -EBADMSG or -ESTALE with err, or another -errno. */
 static int decode(struct ingest *in, struct batch *b, struct pending *p, struct error *err)
 {
-	uint64_t id = batch_get_header(b)->catalog_id;
-	int r = registry_get_catalog(in->opt.registry, id, &p->cat);
+	int r = find_meaning(in, b, p);
 
 	p->first_value = in->values.n;
 	p->samples = batch_sample_count(b);
 	if (r == -ENOENT) {
-		log_warn("catalog_unknown", "catalog=%016llx vehicle=%s", (unsigned long long)id,
-			 p->lane->sender->vehicle);
+		bool dictionary = batch_get_header(b)->dictionary_id != 0;
+
+		log_warn(dictionary ? "dictionary_unknown" : "catalog_unknown",
+			 "%s=%016llx vehicle=%s", dictionary ? "dictionary" : "catalog",
+			 (unsigned long long)needed(b), p->lane->sender->vehicle);
 		p->cat = NULL;
 		return 0;
 	}
@@ -45,7 +65,7 @@ static struct stream_row row_of(const struct incoming *msg, const struct batch *
 		.received = msg->received,
 		.first_ns = batch_first_wall_ns(b),
 		.last_ns = batch_last_wall_ns(b),
-		.catalog = batch_get_header(b)->catalog_id,
+		.catalog = p->cat ? batch_get_header(b)->catalog_id : needed(b),
 		.samples = p->samples,
 		.state = p->cat ? STREAM_DECODED : STREAM_WAITING,
 		.encoding = msg->envelope.encoding,

@@ -89,7 +89,7 @@ struct pending {
 	uint32_t reason;	    /* of a gap, with what is missing by it */
 	uint64_t missing;
 	int64_t row;
-	const struct catalog *cat; /* NULL: waits for its catalog */
+	const struct catalog *cat; /* NULL: waits for its catalog or dictionary */
 	size_t first_value, n_values;
 	uint64_t samples;
 	struct wall_time received;

@@ -1,5 +1,5 @@
-/* Upkeep between batches: batches that waited for a catalog, live state to disk, retention. Each
- * step is small and a transaction of its own; none is open when it starts. */
+/* Upkeep between batches: batches that waited for a catalog or a dictionary, live state to disk,
+ * retention. Each step is small and a transaction of its own; none is open when it starts. */
 #include "relay/ingest/internal.h"
 
 #include "base/log.h"
@@ -26,7 +26,9 @@ int read_row(struct ingest *in, struct stream_row *row, const struct catalog *ca
 	if (r < 0)
 		return r;
 	clock_of_header(row, batch_get_header(b));
-	r = live_collect(&in->values, b, cat, ret_samples, err);
+	r = registry_give_dictionary(in->opt.registry, b);
+	if (r == 0)
+		r = live_collect(&in->values, b, cat, ret_samples, err);
 	if (r == 0)
 		live_stamp(in->values.v + first, in->values.n - first, row);
 	batch_free(b);
@@ -140,16 +142,18 @@ int progress_before(struct ingest *in, int64_t id)
 	return r;
 }
 
-static int resolve_bad(struct ingest *in, const struct stream_row *row, const char *reason)
+static int resolve_bad(struct ingest *in, const struct stream_row *row, const struct catalog *cat,
+		       const char *reason)
 {
 	log_warn("batch_unresolved", "row=%lld reason=\"%s\"", (long long)row->id, reason);
 	ingest_count(in, unresolved, 1);
-	return stream_resolve(in->stream, row->id, STREAM_BAD);
+	return stream_resolve(in->stream, row->id, STREAM_BAD, cat->id);
 }
 
-static int resolve_good(struct ingest *in, const struct stream_row *row, uint64_t samples)
+static int resolve_good(struct ingest *in, const struct stream_row *row, const struct catalog *cat,
+			uint64_t samples)
 {
-	int r = stream_resolve(in->stream, row->id, STREAM_DECODED);
+	int r = stream_resolve(in->stream, row->id, STREAM_DECODED, cat->id);
 
 	if (r == 0)
 		r = add_samples(in, row, samples);
@@ -192,7 +196,8 @@ static int resolve_row(struct ingest *in, struct stream_row *row, const struct c
 		return read;
 	r = stream_begin(in->stream);
 	if (r == 0)
-		r = read == 0 ? resolve_good(in, row, samples) : resolve_bad(in, row, err.text);
+		r = read == 0 ? resolve_good(in, row, cat, samples)
+			      : resolve_bad(in, row, cat, err.text);
 	if (r == 0)
 		r = progress_before(in, row->id);
 	if (r == 0)
@@ -228,8 +233,11 @@ struct wanted {
 static int find_known(void *ctx, uint64_t id)
 {
 	struct wanted *w = ctx;
+	const struct dictionary *d;
 
 	w->id = id;
+	if (registry_get_dictionary(w->in->opt.registry, id, &d) == 0)
+		id = d->catalog_id;
 	return registry_get_catalog(w->in->opt.registry, id, &w->cat) == 0 ? 1 : 0;
 }
 

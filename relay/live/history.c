@@ -223,10 +223,12 @@ static int take_row(void *ctx, const struct stream_row *row)
 		return HISTORY_TOO_MUCH;
 	r = batch_read(&b, &e, NULL);
 	if (r == 0) {
-		r = batch_columns(b, q->cat, q->signal, take_column, q, NULL);
+		r = registry_give_dictionary(q->h->reg, b);
+		if (r == 0)
+			r = batch_columns(b, q->cat, q->signal, take_column, q, NULL);
 		batch_free(b);
 	}
-	return r == -EBADMSG || r == -ESTALE ? 0 : r;
+	return r == -EBADMSG || r == -ESTALE || r == -ENOENT ? 0 : r;
 }
 
 /* ---- the whole ---- */

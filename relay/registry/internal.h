@@ -1,4 +1,4 @@
-/* relay/registry/internal.h: what registry.c and catalogs.c share. */
+/* relay/registry/internal.h: what the registry's files share. */
 #pragma once
 
 #include "base/db.h"
@@ -26,6 +26,10 @@ enum registry_stmt {
 	REG_ALL_CATALOGS,
 	REG_GET_CATALOG,
 	REG_CATALOG_BYTES,
+	REG_ADD_DICTIONARY,
+	REG_ALL_DICTIONARIES,
+	REG_GET_DICTIONARY,
+	REG_DICTIONARY_BYTES,
 	REG_STMTS,
 };
 
@@ -47,16 +51,22 @@ struct catalog_entry {
 	struct catalog *cat; /* NULL until first asked for */
 };
 
+struct dictionary_entry {
+	uint64_t id;
+	struct dictionary *dictionary; /* NULL until first asked for */
+};
+
 struct registry {
 	const struct timebase *tb;
 	pthread_mutex_t db_lock; /* taken before cache_lock where both are */
 	sqlite3 *db;
 	sqlite3_stmt *st[REG_STMTS];
 	pthread_rwlock_t cache_lock;
-	struct table vehicles; /* by id -> vehicle_entry */
-	struct table keys;     /* by key -> vehicle_entry */
-	struct table devices;  /* by id -> device_entry */
-	struct table catalogs; /* by id -> catalog_entry */
+	struct table vehicles;	   /* by id -> vehicle_entry */
+	struct table keys;	   /* by key -> vehicle_entry */
+	struct table devices;	   /* by id -> device_entry */
+	struct table catalogs;	   /* by id -> catalog_entry */
+	struct table dictionaries; /* by id -> dictionary_entry */
 };
 
 /* Steps to the one row of a statement that was bound with e. 0, -ENOENT: there is none, or -errno.
@@ -65,3 +75,5 @@ int registry_one_row(sqlite3_stmt *st, int e) must_check;
 /* Fills the cache at open. db_lock need not be held. */
 int registry_load_catalogs(struct registry *r) must_check;
 void registry_free_catalogs(struct registry *r);
+int registry_load_dictionaries(struct registry *r) must_check;
+void registry_free_dictionaries(struct registry *r);

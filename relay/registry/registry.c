@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const migrations[] = {relay_registry_schema_1};
+static const char *const migrations[] = {relay_registry_schema_1, relay_registry_schema_2};
 
 static const char *const sql[REG_STMTS] = {
 	[REG_BEGIN] = "BEGIN IMMEDIATE",
@@ -31,6 +31,13 @@ static const char *const sql[REG_STMTS] = {
 	[REG_GET_CATALOG] = "SELECT id, sha256, buses, messages, signals, created, length(bytes) "
 			    "FROM catalog WHERE id = ?",
 	[REG_CATALOG_BYTES] = "SELECT bytes FROM catalog WHERE id = ?",
+	[REG_ADD_DICTIONARY] = "INSERT INTO dictionary (id, sha256, catalog, created, bytes) "
+			       "VALUES (?, ?, ?, ?, ?)",
+	[REG_ALL_DICTIONARIES] = "SELECT id, sha256, catalog, created, length(bytes) "
+				 "FROM dictionary ORDER BY created, id",
+	[REG_GET_DICTIONARY] = "SELECT id, sha256, catalog, created, length(bytes) "
+			       "FROM dictionary WHERE id = ?",
+	[REG_DICTIONARY_BYTES] = "SELECT bytes FROM dictionary WHERE id = ?",
 };
 
 /* ---- cache ---- */
@@ -155,7 +162,9 @@ static int load_all(struct registry *r)
 
 	if (ret == 0)
 		ret = load_devices(r);
-	return ret < 0 ? ret : registry_load_catalogs(r);
+	if (ret == 0)
+		ret = registry_load_catalogs(r);
+	return ret < 0 ? ret : registry_load_dictionaries(r);
 }
 
 int registry_open(struct registry **ret, const char *path, const struct timebase *tb,
@@ -202,6 +211,7 @@ struct registry *registry_close(struct registry *r)
 	free_values(&r->devices);
 	table_free(&r->keys);
 	free_values(&r->vehicles);
+	registry_free_dictionaries(r);
 	registry_free_catalogs(r);
 	pthread_rwlock_destroy(&r->cache_lock);
 	pthread_mutex_destroy(&r->db_lock);

@@ -1,11 +1,11 @@
-/* relay/registry/registry.h: vehicles, their devices, and catalogs (relay.db).
+/* relay/registry/registry.h: vehicles, their devices, catalogs and dictionaries (relay.db).
  *
  * Changes are durable when a function returns. Every function may be called from any thread;
  * registry_find never touches the disk and never waits for one that does. */
 #pragma once
 
 #include "base/timebase.h"
-#include "proto/catalog.h"
+#include "proto/batch.h"
 #include "proto/topic.h"
 
 struct registry;
@@ -14,6 +14,7 @@ enum {
 	REGISTRY_NAME_MAX = 512,   /* bytes of a label */
 	REGISTRY_DEVICES_MAX = 64, /* of one vehicle */
 	REGISTRY_CATALOGS_MAX = 1024,
+	REGISTRY_DICTIONARIES_MAX = 1024,
 	REGISTRY_VEHICLES_MAX = 50000,
 };
 
@@ -48,6 +49,13 @@ struct registry_catalog {
 	uint8_t sha256[32];
 	const char *buses; /* JSON array of names; borrowed for the call */
 	uint64_t messages, signals, bytes;
+	struct wall_time created;
+};
+
+struct registry_dictionary {
+	uint64_t id, catalog;
+	uint8_t sha256[32];
+	uint64_t bytes;
 	struct wall_time created;
 };
 
@@ -101,3 +109,18 @@ int registry_list_catalogs(struct registry *r,
 int registry_describe_catalog(struct registry *r, uint64_t id,
 			      void (*cb)(void *ctx, const struct registry_catalog *c),
 			      void *ctx) must_check; /* 0, -ENOENT, -errno */
+
+/* Checks and keeps a dictionary, whose catalog has to be there: -ENOENT with err otherwise. The
+ * rest is as for catalogs; so is what follows. */
+int registry_add_dictionary(struct registry *r, const void *bytes, size_t len, uint64_t *ret_id,
+			    struct error *err) must_check;
+int registry_get_dictionary(struct registry *r, uint64_t id,
+			    const struct dictionary **ret) must_check;
+/* Gives b the dictionary that its header names, if any. 0, -ENOENT: it is not there; -errno. */
+int registry_give_dictionary(struct registry *r, struct batch *b) must_check;
+int registry_list_dictionaries(struct registry *r,
+			       void (*cb)(void *ctx, const struct registry_dictionary *d),
+			       void *ctx) must_check;
+int registry_describe_dictionary(struct registry *r, uint64_t id,
+				 void (*cb)(void *ctx, const struct registry_dictionary *d),
+				 void *ctx) must_check; /* 0, -ENOENT, -errno */

@@ -31,7 +31,7 @@ static const char *const sql[ST_STMTS] = {
 			  "VALUES (?, ?, ?, ?, ?)",
 	[ST_QUARANTINE_TRIM] = "DELETE FROM quarantine WHERE id <= "
 			       "(SELECT max(id) FROM quarantine) - ?",
-	[ST_RESOLVE] = "UPDATE batch SET state = ? WHERE id = ?",
+	[ST_RESOLVE] = "UPDATE batch SET state = ?, catalog = ? WHERE id = ?",
 	[ST_PUT_STATE] = "INSERT OR REPLACE INTO state (vehicle, applied_through, blob) "
 			 "VALUES (?, ?, ?)",
 	[ST_PUT_PROGRESS] = "UPDATE progress SET applied_through = ?",
@@ -266,9 +266,9 @@ int stream_quarantine(struct stream *s, struct wall_time now, const char *topic,
 	return e < 0 ? e : db_run(s->st[ST_QUARANTINE_TRIM]);
 }
 
-int stream_resolve(struct stream *s, int64_t id, enum stream_state state)
+int stream_resolve(struct stream *s, int64_t id, enum stream_state state, uint64_t catalog)
 {
-	int e = db_bind(s->st[ST_RESOLVE], "ii", (int64_t)state, id);
+	int e = db_bind(s->st[ST_RESOLVE], "iii", (int64_t)state, (int64_t)catalog, id);
 
 	return e < 0 ? e : db_run(s->st[ST_RESOLVE]);
 }

@@ -94,8 +94,9 @@ int stream_put_device(struct stream *s, int64_t vehicle, int64_t device,
 /* Keeps the beginning of a message that could not be read, and of such at most rows_max. */
 int stream_quarantine(struct stream *s, struct wall_time now, const char *topic, const char *reason,
 		      const void *payload, size_t len, size_t rows_max) must_check;
-/* What became of a waiting batch. */
-int stream_resolve(struct stream *s, int64_t id, enum stream_state state) must_check;
+/* What became of a waiting batch, and its catalog. */
+int stream_resolve(struct stream *s, int64_t id, enum stream_state state,
+		   uint64_t catalog) must_check;
 int stream_put_state(struct stream *s, int64_t vehicle, int64_t applied_through, const void *blob,
 		     size_t len) must_check;
 int stream_put_progress(struct stream *s, int64_t applied_through) must_check;
@@ -114,10 +115,10 @@ int stream_each_state(struct stream *s,
 /* Decoded batches after id, in order. */
 int stream_each_after(struct stream *s, int64_t id,
 		      int (*cb)(void *ctx, const struct stream_row *row), void *ctx) must_check;
-/* At most limit batches that wait for a catalog; cb must not change the stream. */
+/* At most limit batches that wait for a catalog, or a dictionary; cb must not change the stream. */
 int stream_each_waiting(struct stream *s, uint64_t catalog, size_t limit,
 			int (*cb)(void *ctx, const struct stream_row *row), void *ctx) must_check;
-/* Catalogs that batches wait for. */
+/* Catalogs and dictionaries that batches wait for. */
 int stream_each_wanted(struct stream *s, int (*cb)(void *ctx, uint64_t catalog),
 		       void *ctx) must_check;
 

@@ -8,7 +8,8 @@ OPS = ("open", "read", "write", "sync", "truncate", "delete", "alloc")
 FIELDS = ("rate", "skip", "once", "kind", "calls", "hits")
 KINDS = {"eio": 0, "full": 1, "short": 2}
 SYNC = {"as-is": 0, "not": 1, "yes": 2}
-HEADER = {"magic": 0, "seed": 1, "wall_offset_ns": 2, "clock_sync": 3, "lying_sync": 4, "syncs": 5}
+HEADER = {"magic": 0, "seed": 1, "wall_offset_ns": 2, "clock_sync": 3, "lying_sync": 4, "syncs": 5,
+          "stall_at": 6, "stalled": 7}
 RULES = 8
 WORDS = RULES + len(OPS) * len(FIELDS)
 

@@ -2,6 +2,7 @@
 
 import random
 import signal
+import time
 from typing import NamedTuple
 
 from fleet import SYNC_MS
@@ -49,14 +50,26 @@ class Power(Kill):
         rng = random.Random(fault.value)
         if not unit.up():
             return False
+        self.wait_for_sync(world, unit, rng.choice((0, 1, 1, 2, 3)))
         if hasattr(unit, "cut"):
             lost = unit.cut(rng)
         else:
             unit.down(signal.SIGKILL)
             lost = unit.power_cut(rng)
+        unit.control.head("stall_at", 0)
         world.note("power", unit=unit.name, sectors_lost=lost)
         world.sectors_lost += lost or 0
         return True
+
+    @staticmethod
+    def wait_for_sync(world, unit, n):
+        """Until the program is about to sync for the n-th time from now; 0: right now."""
+        before, until = unit.control.head("stalled"), time.monotonic() + 1.5
+        unit.control.head("stall_at", n)
+        while n and unit.up() and unit.control.head("stalled") == before:
+            if time.monotonic() > until:
+                break
+            world.turn()
 
 
 class Restore(Kill):
@@ -161,6 +174,19 @@ class Disk:
         return unit.control.hits() > world.hits[unit.name]
 
 
+class BadReads(Disk):
+    """The program is killed, and reads fail when it comes back: what it holds in memory it does not
+    read. It may give up, and is started again, until they fail no more."""
+
+    def __init__(self):
+        super().__init__(("read",), "eio", 0.02)
+
+    def begin(self, world, unit, fault):
+        super().begin(world, unit, fault)
+        unit.down(signal.SIGKILL)
+        unit.start()
+
+
 # ---- clocks ----
 
 class Jump:
@@ -234,7 +260,7 @@ KINDS = {
     "disk-short": Kind(Disk(("write",), "short", 0.2), "disks", (0.3, 3.0)),
     "disk-eio": Kind(Disk(("write",), "eio", 0.1), "disks", (0.3, 3.0)),
     "disk-sync": Kind(Disk(("sync",), "eio", 0.2), "disks", (0.3, 3.0)),
-    "disk-read": Kind(Disk(("read",), "eio", 0.05), "disks", (0.3, 2.0)),
+    "disk-read": Kind(BadReads(), "disks", (0.3, 2.0)),
     "clock-jump": Kind(Jump(), "disks", (0.5, 4.0)),
     "clock-unsynced": Kind(Unsynced(), "agents", (1.0, 4.0)),
     "quota": Kind(Quota(), "small", (9.0, 14.0), 1),

@@ -134,11 +134,13 @@ def cut_file(path, copy, share, rng):
 
 
 class Death:
-    """An agent's end, and what its outbox held then: before, and state: after a power cut."""
+    """An agent's end, and what its outbox held then."""
 
     def __init__(self, when, started, how, state, clean, disk_trouble):
         self.when, self.started, self.how = when, started, how
-        self.before = self.state = state  # OutboxState; None: the file could not be read
+        self.state = state  # OutboxState; None: the file could not be read
+        self.syncs = 0  # of the agent until then, in all its runs
+        self.doomed = []  # rows that a power cut took: committed, or about to be
         self.clean = clean  # ended in order, with 0
         self.disk_trouble = disk_trouble
 
@@ -157,8 +159,11 @@ class Agent(Unit):
         self.outbox = Outbox(self.folder / "outbox.db")
         self.deaths = []
         self.seen = {}	# (epoch, class, seq) -> [(Row, when)], a new one when it differs
+        self.syncs_when = {}  # (key of seen, when) -> syncs of the agent until then
         self.last_seq = {}  # (epoch, class) -> highest seen
         self.disk_trouble_until = 0.0
+        self.cutting = False
+        self.looked = None  # (epoch, last seqs) at the last look
         self.status_file = fleet.folder / f"{name}.json"
         self.argv = [fleet.bin / "towline-agent", "-c", self.write_conf(fleet)]
 
@@ -183,18 +188,20 @@ class Agent(Unit):
 
     # ---- what it stored ----
 
-    def saw(self, state, now):
+    def saw(self, state, now, syncs=-1):
+        """syncs: how many the agent had made before; -1: what was seen is durable."""
         for row in state.rows:
             known = self.seen.setdefault((row.epoch, row.klass, row.seq), [])
             if not any(same_row(row, k) for k, _ in known):
                 known.append((row, now))
+                self.syncs_when[(row.epoch, row.klass, row.seq), now] = syncs
         for k, seq in enumerate(state.last_seq):
             key = (state.epoch, k)
             self.last_seq[key] = max(self.last_seq.get(key, 0), seq)
 
     def look(self, now):
         """At its outbox, while it runs: rows that have come since the last look."""
-        after = getattr(self, "looked", None)
+        after, syncs = self.looked, self.control.head("syncs")
         state = self.outbox.live(after[1] if after else None)
         if state is None:
             return
@@ -203,25 +210,34 @@ class Agent(Unit):
             if state is None:
                 return
         self.looked = (state.epoch, state.last_seq)
-        self.saw(state, now)
+        self.saw(state, now, syncs)
 
     def after_end(self, signo, code):
         now = time.monotonic()
         state = self.outbox.still()
-        if state:
-            self.saw(state, now)
-        self.looked = None
         how = signo.name if signo else f"code {code}"
         self.deaths.append(Death(now, self.started, how, state, signo == signal.SIGTERM and code == 0,
                                  now < self.disk_trouble_until))
+        self.deaths[-1].syncs = self.control.head("syncs")
+        self.looked = None
+        if state and not self.cutting:
+            self.saw(state, now)
 
     def cut(self, rng):
-        """A power cut: kill -9, and what was not synced is gone."""
-        if not self.down(signal.SIGKILL):
+        """A power cut: kill -9, and what was not synced is gone. That it was in the file proves
+        nothing: the last commit was perhaps not over."""
+        self.cutting = True
+        hit = self.down(signal.SIGKILL)
+        self.cutting = False
+        if not hit:
             return None
         lost = self.power_cut(rng)
         death = self.deaths[-1]
-        death.how, death.state = "power", self.outbox.still()
+        before, death.how, death.state = death.state, "power", self.outbox.still()
+        if death.state:
+            self.saw(death.state, death.when)
+            if before:
+                death.doomed = [r for r in before.rows if r.seq > death.state.last_seq[r.klass]]
         return lost
 
     def status(self):

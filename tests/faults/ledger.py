@@ -12,6 +12,7 @@ from files import GAP, BadRow, Gap, read_gap
 from fleet import RELAXED
 from traffic import CLASSES, SAMPLES_A_FRAME
 
+COMMIT_S = 0.3  # from when a row can be seen until it is on disk, with the looks' own delay
 OPEN_BATCH_S = 10.0  # what a kill may cost of the time before it; the batches are far younger
 
 
@@ -93,12 +94,18 @@ class Ledger:
         age = self.epochs.get(row.epoch, len(self.epochs))
         life = 0
         for i, death in enumerate(self.agent.deaths):
-            if death.before is None:
+            if death.state is None:
                 continue
-            there = self.epochs.get(death.before.epoch, -1)
-            if (age, row.seq) > (there, death.before.last_seq[self.klass]):
+            there = self.epochs.get(death.state.epoch, -1)
+            if (age, row.seq) > (there, death.state.last_seq[self.klass]) and not self.was_doomed(
+                    row, death):
                 life = i + 1
         return Place(life, age, row.seq)
+
+    def was_doomed(self, row, death):
+        """Taken by this power cut, though it may have been sent before. Its seq may be another's now."""
+        return any(r.seq == row.seq and r.klass == row.klass and r.epoch == row.epoch
+                   and self.decoder.counts(r) == self.decoder.counts(row) for r in death.doomed)
 
     def in_gap(self, epoch, seq):
         for g in self.gaps:
@@ -117,11 +124,16 @@ class Ledger:
         return None
 
     def cut_away(self, rows):
-        """Whether a power cut may have taken these: young, of a relaxed class, and never seen since."""
-        if CLASSES[self.klass] not in RELAXED:
-            return False
-        cuts = [d.when for d in self.agent.deaths if d.how == "power"]
-        return all(any(0 <= c - when <= sync_grace_s() for c in cuts) for _, when in rows)
+        """Whether power cuts may have taken these. Of a relaxed class: young. Of another: what is
+        seen in a file is committed, but perhaps on the way to the disk; so no sync was over since."""
+        cuts = [d for d in self.agent.deaths if d.how == "power"]
+        relaxed = CLASSES[self.klass] in RELAXED
+        grace = sync_grace_s() if relaxed else COMMIT_S
+        for row, when in rows:
+            syncs = self.agent.syncs_when.get(((row.epoch, row.klass, row.seq), when), -1)
+            if not any(0 <= d.when - when <= grace and (relaxed or d.syncs <= syncs) for d in cuts):
+                return False
+        return True
 
     # ---- the verdict ----
 
@@ -174,19 +186,21 @@ class Ledger:
         fed, and an agent drops none; so these were in an open batch when it died, or are in gaps."""
         self.count_untold()
         known = sorted(set(self.delivered) | set(self.stored))
-        left = 0
-        for n in known:
-            if n > left + 1:
-                self.judge_hole(left, n)
-            left = n
+        holes = []
+        for left, right in zip([0] + known, known):
+            if right > left + 1:
+                a = self.place(self.row_of(left)) if left else Place(0, -1, 0)
+                b = self.place(self.row_of(right))
+                holes.append((b.life > a.life, left, right, a, b))
+        # Those within a run first: nothing but a gap can explain them.
+        for _, left, right, a, b in sorted(holes):
+            self.judge_hole(left, right, a, b)
 
     def row_of(self, n):
         return self.delivered[n][0] if n in self.delivered else self.stored[n][-1][0]
 
-    def judge_hole(self, left, right):
+    def judge_hole(self, left, right, a, b):
         missing = right - left - 1
-        b = self.place(self.row_of(right))
-        a = self.place(self.row_of(left)) if left else Place(0, -1, 0)
         for g in self.gaps:
             age = self.epochs.get(g.epoch, len(self.epochs))
             if (a.age, a.seq) < (age, g.through) and (age, g.first) < (b.age, b.seq):

@@ -93,6 +93,8 @@ class Link:
 
     def end_all(self, reset):
         for w in list(self.writers):
+            if w.transport.is_closing():
+                continue
             if reset:
                 w.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                                                       struct.pack("ii", 1, 0))

@@ -4,6 +4,7 @@ import json
 
 import faults
 import ledger
+from files import BadRow, read_gap
 from traffic import CLASSES, SAMPLES_A_FRAME
 
 
@@ -67,7 +68,24 @@ def report(world, sums, all_, good):
     return path
 
 
+def write_seen(world):
+    """Each row that was seen in an outbox: to find out what became of it."""
+    with open(world.folder / "seen.tsv", "w") as out:
+        out.write("agent\tepoch\tclass\tseq\tsamples\tencoding\tseen_s\tframes\n")
+        for agent in world.fleet.agents:
+            for (epoch, klass, seq), variants in sorted(agent.seen.items()):
+                for row, when in variants:
+                    try:
+                        frames = world.decoder.counts(row)
+                    except BadRow as e:
+                        frames = [str(e)]
+                    ends = f"{frames[0]}-{frames[-1]}" if frames else read_gap(row.body)
+                    out.write(f"{agent.name}\t{epoch:016x}\t{CLASSES[klass]}\t{seq}\t{row.samples}\t"
+                              f"{row.encoding}\t{when - world.began:.2f}\t{ends}\n")
+
+
 def say_failure(world, all_, folder):
+    write_seen(world)
     for text in world.fleet.troubles:
         print(f"trouble: {text}")
     for text in all_.problems[:40]:

@@ -29,6 +29,7 @@ class World:
         self.looked = 0.0
         self.fleet = Fleet(args.bin, folder, args.seed, args.agents, self.note)
         self.fleet.began = self.began
+        self.decoder = Decoder(self.fleet.messages)
         self.schedule = faults.make_schedule(args.seed, args.minutes * 60, args.agents, args.only)
 
     def note(self, event, **more):
@@ -166,12 +167,11 @@ class World:
     def judge(self):
         """{agent: {class: ClassResult}}"""
         fleet = self.fleet
-        decoder = Decoder(fleet.messages)
         rows, gaps = fleet.relay.log.still()
         keys = self.device_keys()
         return {a.name: ledger.judge_agent(a, rows.get(keys[a.device], []),
                                            gaps.get(keys[a.device], []),
-                                           self.earlier.get(keys[a.device], []), decoder)
+                                           self.earlier.get(keys[a.device], []), self.decoder)
                 for a in fleet.agents}
 
     def device_keys(self):

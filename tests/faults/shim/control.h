@@ -50,7 +50,8 @@ struct control {
 	_Atomic uint64_t clock_sync;	/* enum control_sync */
 	_Atomic uint64_t lying_sync;	/* xSync returns success, and nothing is durable by it */
 	_Atomic uint64_t syncs;		/* that were honest */
-	_Atomic uint64_t reserved[2];
+	_Atomic uint64_t stall_at;	/* n: xSync stops before the n-th from now, until it is 0 */
+	_Atomic uint64_t stalled;	/* calls that have stopped so */
 	struct control_rule rules[OPS];
 };
 

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct file {
 	sqlite3_file base;
@@ -74,6 +75,21 @@ static int file_truncate(sqlite3_file *f, sqlite3_int64 size)
 	return real_of(f)->pMethods->xTruncate(real_of(f), size);
 }
 
+/* The moment before a disk has it: what the harness wants to cut the power in. */
+static void stall(struct control *c)
+{
+	uint64_t n = atomic_load(&c->stall_at);
+
+	while (n > 1)
+		if (atomic_compare_exchange_weak(&c->stall_at, &n, n - 1))
+			return;
+	if (n == 0)
+		return;
+	atomic_fetch_add(&c->stalled, 1);
+	while (atomic_load(&c->stall_at) > 0)
+		(void)usleep(1000);
+}
+
 static int file_sync(sqlite3_file *f, int flags)
 {
 	struct control *c = control_get();
@@ -81,6 +97,7 @@ static int file_sync(sqlite3_file *f, int flags)
 
 	if (control_fails(OP_SYNC))
 		return SQLITE_IOERR_FSYNC;
+	stall(c);
 	rc = real_of(f)->pMethods->xSync(real_of(f), flags);
 	if (rc == SQLITE_OK && atomic_load(&c->lying_sync) == 0) {
 		durable_synced(((struct file *)f)->durable, real_of(f));

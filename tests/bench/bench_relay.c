@@ -41,6 +41,7 @@ struct bench {
 	struct bare_subscriber bare;
 	bool subscribed;
 	size_t n_messages, n_devices, rounds; /* messages of all rounds */
+	int64_t began_ns;		      /* wall time */
 	struct message *messages; /* message i is of device i % n_devices, seq i / n_devices + 1 */
 	uint64_t acked[DEVICES_MAX];
 	struct versus versus;
@@ -86,9 +87,13 @@ static void make_catalog(struct bench *b)
 
 static struct message make_message(struct bench *b, struct batch_builder *builder, uint64_t seq)
 {
+	/* A clock that is known and does not jump, as most of the time. */
 	struct batch_header h = {.epoch = 1,
 				 .seq = seq,
-				 .wall_base_ns = timebase_wall(timebase_system()).ns,
+				 .boot_id = 1,
+				 .wall_base_ns = b->began_ns + (int64_t)seq * NS_PER_MS,
+				 .mono_base_ns = NS_PER_S + (int64_t)seq * NS_PER_MS,
+				 .clock_quality = CLOCK_SYNCED,
 				 .catalog_id = b->cat->id,
 				 .time_unit_ns = 1000000};
 	struct buf body cleanup(buf_free) = BUF_INIT(1 << 20);
@@ -473,6 +478,7 @@ int main(int argc, char **argv)
 	b.rounds = (size_t)rounds;
 	step = b.n_devices * b.rounds;
 	b.n_messages = ((size_t)messages / step + 1) * step;
+	b.began_ns = timebase_wall(timebase_system()).ns - 3600 * NS_PER_S;
 	run(&b);
 	print_table(&b);
 	bench_json_write(to_json(&b), args.json);

@@ -2,6 +2,7 @@
 
 import random
 import signal
+import sqlite3
 import time
 from typing import NamedTuple
 
@@ -174,6 +175,47 @@ class Disk:
         return unit.control.hits() > world.hits[unit.name]
 
 
+class Damage:
+    """An agent that cannot send is killed, and the file of its outbox damaged: its beginning, or spots
+    anywhere. The write-ahead log is folded into it first: of a log with a bad spot SQLite takes what
+    is before it, as after a power cut, and nothing tells that there was more."""
+
+    def begin(self, world, unit, fault):
+        unit.link.refusing = True
+        world.fleet.proxy.end_all(unit.link)
+
+    def end(self, world, unit, fault):
+        unit.down(signal.SIGKILL)
+        world.disk_trouble(unit, 0)
+        path, rng = unit.outbox.path, random.Random(fault.value)
+        if path.exists():
+            unit.damaged = True
+            self.fold(path)
+            spots = self.damage(path, rng, fault.value < 0.3)
+            world.note("damage", unit=unit.name, spots=spots)
+        unit.link.refusing = False
+        unit.start()
+        return path.exists()
+
+    @staticmethod
+    def fold(path):
+        db = sqlite3.connect(path)
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        db.close()
+
+    @staticmethod
+    def damage(path, rng, head):
+        """[(offset, bytes)]"""
+        size = path.stat().st_size
+        spots = [0] if head else [rng.randrange(size) for _ in range(rng.choice((1, 1, 3, 8)))]
+        spots = [(at, min(rng.choice((1, 16, 512, 4096)), size - at)) for at in spots]
+        with open(path, "r+b") as f:
+            for at, length in spots:
+                f.seek(at)
+                f.write(rng.randbytes(length))
+        return spots
+
+
 class BadReads(Disk):
     """The program is killed, and reads fail when it comes back: what it holds in memory it does not
     read. It may give up, and is started again, until they fail no more."""
@@ -261,6 +303,7 @@ KINDS = {
     "disk-eio": Kind(Disk(("write",), "eio", 0.1), "disks", (0.3, 3.0)),
     "disk-sync": Kind(Disk(("sync",), "eio", 0.2), "disks", (0.3, 3.0)),
     "disk-read": Kind(BadReads(), "disks", (0.3, 2.0)),
+    "disk-damage": Kind(Damage(), "agents", (0.5, 4.0)),
     "clock-jump": Kind(Jump(), "disks", (0.5, 4.0)),
     "clock-unsynced": Kind(Unsynced(), "agents", (1.0, 4.0)),
     "quota": Kind(Quota(), "small", (9.0, 14.0), 1),

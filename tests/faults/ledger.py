@@ -68,11 +68,21 @@ class Ledger:
     # ---- reading ----
 
     def counts(self, row):
+        """Of a row of the relay."""
         try:
             return self.decoder.counts(row)
         except BadRow as e:
             self.problem(f"seq {row.seq} of {row.epoch:016x}: {e}")
             self.result.lost += max(row.samples // SAMPLES_A_FRAME, 1)
+            return ()
+
+    def stored_counts(self, row):
+        """Of a row of an outbox. One that the harness has damaged may be seen before the agent does."""
+        try:
+            return self.decoder.counts(row)
+        except BadRow as e:
+            if not self.agent.damaged:
+                self.problem(f"outbox, seq {row.seq} of {row.epoch:016x}: {e}")
             return ()
 
     def read(self):
@@ -82,7 +92,7 @@ class Ledger:
         for (_, klass, _), variants in self.agent.seen.items():
             if klass == self.klass:
                 for row, when in variants:
-                    for n in self.counts(row):
+                    for n in self.stored_counts(row):
                         self.stored.setdefault(n, []).append((row, when))
         for row in self.earlier:
             for n in self.counts(row):
@@ -105,7 +115,7 @@ class Ledger:
     def was_doomed(self, row, death):
         """Taken by this power cut, though it may have been sent before. Its seq may be another's now."""
         return any(r.seq == row.seq and r.klass == row.klass and r.epoch == row.epoch
-                   and self.decoder.counts(r) == self.decoder.counts(row) for r in death.doomed)
+                   and self.stored_counts(r) == self.stored_counts(row) for r in death.doomed)
 
     def in_gap(self, epoch, seq):
         for g in self.gaps:
@@ -197,7 +207,10 @@ class Ledger:
             self.judge_hole(left, right, a, b)
 
     def row_of(self, n):
-        return self.delivered[n][0] if n in self.delivered else self.stored[n][-1][0]
+        """As it was first: what is saved from a damaged outbox gets another name."""
+        if n in self.stored:
+            return min(self.stored[n], key=lambda known: known[1])[0]
+        return self.delivered[n][0]
 
     def judge_hole(self, left, right, a, b):
         missing = right - left - 1

@@ -183,7 +183,7 @@ class World:
         for unit in self.fleet.units:
             for when, code in unit.ended:
                 disk = any(f.kind.startswith("disk") and f.target == unit.name
-                           and f.at <= when - self.began <= f.at + f.lasts + 5 for f in self.schedule)
+                           and f.at <= when - self.began <= f.at + f.lasts + 10 for f in self.schedule)
                 if code < 0 or code > 1 or not disk:
                     self.fleet.trouble(f"{unit.name} ended with {code} at {when - self.began:.2f} s")
             log = unit.process.log_text() if unit.process else ""

@@ -153,8 +153,9 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	tune_heap();
-	if (config_load(&c, opt.path, &err) < 0)
-		return fail(EXIT_USAGE, &err);
+	code = config_load(&c, opt.path, &err);
+	if (code < 0) /* for want of memory is no fault of the file: the service may try again */
+		return fail(code == -ENOMEM ? AGENT_EXIT_FAILED : EXIT_USAGE, &err);
 	if (!opt.check)
 		return run(c, opt.path);
 	code = check_config(c, opt.path);

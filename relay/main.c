@@ -129,7 +129,8 @@ static int run(const char *path, bool check_only)
 
 	if (r < 0) {
 		fprintf(stderr, "towline-relay: %s\n", err.text);
-		return EXIT_USAGE;
+		/* For want of memory is no fault of the file: the service may try again. */
+		return r == -ENOMEM ? EXIT_FAILURE : EXIT_USAGE;
 	}
 	if (check_only) {
 		printf("%s: good\n", path);

@@ -139,6 +139,7 @@ class Death:
     def __init__(self, when, started, how, state, clean, disk_trouble):
         self.when, self.started, self.how = when, started, how
         self.state = state  # OutboxState; None: the file could not be read
+        self.drained = False  # ended with 0 and all that it had read delivered
         self.syncs = 0  # of the agent until then, in all its runs
         self.doomed = []  # rows that a power cut took: committed, or about to be
         self.clean = clean  # ended in order, with 0

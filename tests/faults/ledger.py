@@ -224,7 +224,7 @@ class Ledger:
         if missing == 0:
             return
         death = self.death_between(a, b)
-        if death is None:
+        if death is None or death.drained:
             self.result.lost += missing
             self.problem(f"frames {left + 1} to {right - 1} are lost: {missing} that no gap tells of, "
                          f"between seq {a.seq} and seq {b.seq} of one run of the agent")

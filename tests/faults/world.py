@@ -14,6 +14,12 @@ LOOK_S = 0.1
 DRAIN_S = 90
 
 
+def device_keys(fleet):
+    """{device id: key in stream.db}"""
+    with sqlite3.connect(f"file:{fleet.relay.folder}/relay.db?mode=ro", uri=True) as db:
+        return {name: key for key, name in db.execute("SELECT key, id FROM device")}
+
+
 class World:
     def __init__(self, args, folder):
         self.args, self.folder = args, folder
@@ -168,15 +174,11 @@ class World:
         """{agent: {class: ClassResult}}"""
         fleet = self.fleet
         rows, gaps = fleet.relay.log.still()
-        keys = self.device_keys()
+        keys = device_keys(fleet)
         return {a.name: ledger.judge_agent(a, rows.get(keys[a.device], []),
                                            gaps.get(keys[a.device], []),
                                            self.earlier.get(keys[a.device], []), self.decoder)
                 for a in fleet.agents}
-
-    def device_keys(self):
-        with sqlite3.connect(f"file:{self.fleet.relay.folder}/relay.db?mode=ro", uri=True) as db:
-            return {name: key for key, name in db.execute("SELECT key, id FROM device")}
 
     def check_programs(self):
         """Ends that nobody asked for: by a signal, never; by an exit code, only when the disk failed."""

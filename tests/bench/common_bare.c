@@ -1,5 +1,6 @@
 #include "tests/bench/common_bare.h"
 
+#include "base/mqtt_nodelay.h"
 #include "tests/bench/common.h"
 
 #include <MQTTAsync.h>
@@ -14,6 +15,14 @@
 enum { RECEIVE_MAXIMUM = 1000, KEEPALIVE_S = 60 };
 
 #define SUBSCRIBER_ARG "--bare-subscriber"
+
+static void send_at_once(const char *uri)
+{
+	const char *colon = strrchr(uri, ':');
+
+	if (!colon || mqtt_nodelay((int)strtol(colon + 1, NULL, 10)) == 0)
+		bench_die("bare client: no connection to %s", uri);
+}
 
 /* "mqtt://..." as the rest of us has it; Paho 1.3.12 wants "tcp://...". */
 static MQTTAsync create(const char *uri, const char *id, int buffered)
@@ -65,8 +74,7 @@ static void connect_client(MQTTAsync client, void *ctx, MQTTAsync_onSuccess5 *co
 /* ---- the subscriber's process ---- */
 
 struct counting {
-	MQTTAsync client;
-	const char *filter;
+	struct bare_receiver receiver;
 	size_t n, left;
 };
 
@@ -78,15 +86,12 @@ static void tell(char c)
 
 static int on_message(void *ctx, char *topic, int topic_len, MQTTAsync_message *m)
 {
-	struct counting *c = ctx;
+	struct bare_receiver *r = ctx;
 
 	(void)topic_len;
+	r->message(r, topic, m->payload, (size_t)m->payloadlen);
 	MQTTAsync_freeMessage(&m);
 	MQTTAsync_free(topic);
-	if (--c->left == 0) {
-		c->left = c->n;
-		tell('d');
-	}
 	return 1;
 }
 
@@ -99,28 +104,64 @@ static void on_subscribed(void *ctx, MQTTAsync_successData5 *d)
 
 static void on_connected(void *ctx, MQTTAsync_successData5 *d)
 {
-	struct counting *c = ctx;
+	struct bare_receiver *r = ctx;
 	MQTTAsync_responseOptions opt = MQTTAsync_responseOptions_initializer;
 
 	(void)d;
+	send_at_once(r->uri);
 	opt.onSuccess5 = on_subscribed;
 	opt.onFailure5 = on_failure;
-	if (MQTTAsync_subscribe(c->client, c->filter, 1, &opt) != MQTTASYNC_SUCCESS)
-		bench_die("bare subscriber: cannot subscribe");
+	if (MQTTAsync_subscribe(r->client, r->filter, 1, &opt) != MQTTASYNC_SUCCESS)
+		bench_die("%s: cannot subscribe", r->id);
+}
+
+void bare_receive(struct bare_receiver *r)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	r->client = create(r->uri, r->id, RECEIVE_MAXIMUM);
+	if (MQTTAsync_setCallbacks(r->client, r, on_lost, on_message, NULL) != MQTTASYNC_SUCCESS)
+		bench_die("%s: no callbacks", r->id);
+	connect_client(r->client, r, on_connected);
+	for (;;) {
+		if (!r->each_ms)
+			pause();
+		usleep(1000);
+		if (r->each_ms)
+			r->each_ms(r);
+	}
+}
+
+bool bare_send(struct bare_receiver *r, const char *topic, const void *data, size_t len)
+{
+	MQTTAsync_responseOptions opt = MQTTAsync_responseOptions_initializer;
+
+	return MQTTAsync_send(r->client, topic, (int)len, data, 1, 0, &opt) == MQTTASYNC_SUCCESS;
+}
+
+static void count_message(struct bare_receiver *r, const char *topic, const void *data, size_t len)
+{
+	struct counting *c = (struct counting *)r;
+
+	(void)topic;
+	(void)data;
+	(void)len;
+	if (--c->left == 0) {
+		c->left = c->n;
+		tell('d');
+	}
 }
 
 static void subscriber_main(const char *uri, const char *filter, size_t n)
 {
 	static struct counting c;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	c = (struct counting){.filter = filter, .n = n, .left = n};
-	c.client = create(uri, "bare-subscriber", 100);
-	if (MQTTAsync_setCallbacks(c.client, &c, on_lost, on_message, NULL) != MQTTASYNC_SUCCESS)
-		bench_die("bare subscriber: no callbacks");
-	connect_client(c.client, &c, on_connected);
-	for (;;)
-		pause();
+	c = (struct counting){.receiver = {.uri = uri,
+					   .id = "bare-subscriber",
+					   .filter = filter,
+					   .message = count_message},
+			      .n = n,
+			      .left = n};
+	bare_receive(&c.receiver);
 }
 
 void bare_main(int argc, char **argv)
@@ -172,6 +213,7 @@ void bare_subscriber_stop(struct bare_subscriber *s)
 
 struct bare_publisher {
 	MQTTAsync client;
+	const char *uri;
 	pthread_mutex_t lock;
 	pthread_cond_t answered;
 	bool connected;
@@ -183,6 +225,7 @@ static void on_publisher_connected(void *ctx, MQTTAsync_successData5 *d)
 	struct bare_publisher *p = ctx;
 
 	(void)d;
+	send_at_once(p->uri);
 	pthread_mutex_lock(&p->lock);
 	p->connected = true;
 	pthread_cond_signal(&p->answered);
@@ -215,6 +258,7 @@ struct bare_publisher *bare_publisher_start(const char *uri, unsigned window)
 
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->answered, NULL);
+	p->uri = uri;
 	p->window = window;
 	p->client = create(uri, "bare-publisher", (int)(2 * window));
 	if (MQTTAsync_setCallbacks(p->client, p, on_lost, on_no_message, NULL) != MQTTASYNC_SUCCESS)

@@ -1,5 +1,6 @@
 /* tests/bench/common_bare.h: the limit that benches compare with: Paho's MQTTAsync, and nothing
- * around it but a count. What goes wrong ends the program, as in common.h. */
+ * around it but a count. Nagle's algorithm is off, as in ours: with it Paho stands still for 40 ms
+ * now and then. What goes wrong ends the program, as in common.h. */
 #pragma once
 
 #include "base/base.h"
@@ -22,10 +23,24 @@ void bare_subscriber_start(struct bare_subscriber *s, const char *uri, const cha
 void bare_subscriber_wait(struct bare_subscriber *s);
 void bare_subscriber_stop(struct bare_subscriber *s);
 
+/* A subscriber of another kind, in this process, which is one of its own: subscribes as above,
+ * writes 'r' to standard output when that is granted, and does not return. */
+struct bare_receiver {
+	const char *uri, *id, *filter;
+	/* On Paho's thread, which may bare_send. */
+	void (*message)(struct bare_receiver *r, const char *topic, const void *data, size_t len);
+	void (*each_ms)(struct bare_receiver *r); /* on this thread, about each millisecond */
+	void *client;				  /* set here */
+};
+void bare_receive(struct bare_receiver *r) __attribute__((noreturn));
+/* QoS 1; nobody waits for the PUBACK. False: Paho has no room. */
+bool bare_send(struct bare_receiver *r, const char *topic, const void *data, size_t len);
+
 /* ---- a publisher ---- */
 
 struct bare_publisher;
 
+/* uri is borrowed. */
 struct bare_publisher *bare_publisher_start(const char *uri, unsigned window);
 /* QoS 1; waits while window messages have no PUBACK. */
 void bare_publish(struct bare_publisher *p, const char *topic, const void *data, size_t len);

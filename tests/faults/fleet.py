@@ -1,10 +1,12 @@
 """The programs under test: broker, relay, agents; each with its faults, its link and its watchman."""
 
+import json
 import os
 import pathlib
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -184,6 +186,8 @@ class Agent(Unit):
         for name in CLASSES:
             conf[f"collect {name}"] = {"signals": f"can0.{name.title()}.*", "mode": "every",
                                        "class": name}
+        if fleet.has_sync_ms:
+            conf["outbox"]["sync_ms"] = SYNC_MS
         for section, keys in self.keys.items():
             conf.setdefault(section, {}).update(keys)
         return write_ini(fleet.folder / f"{self.name}.conf", conf)
@@ -243,7 +247,6 @@ class Agent(Unit):
         return lost
 
     def status(self):
-        import json
         try:
             return json.loads(self.status_file.read_text())
         except (OSError, ValueError):
@@ -324,6 +327,9 @@ class Fleet:
         (folder / "car.dbc").write_text(dbc())
         self.catalog = self.stack.build_catalog("car", {"can0": folder / "car.dbc"})
         self.messages = read_catalog_file(self.catalog)
+        keys = subprocess.run([bin_dir / "towline-agent", "--print-config"], text=True, check=True,
+                              capture_output=True).stdout
+        self.has_sync_ms = "sync_ms" in keys  # else every row is synced with its commit
         self.broker = Broker(self)
         self.relay = Relay(self)
         # The last one of several has an outbox that fills within seconds.

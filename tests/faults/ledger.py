@@ -13,6 +13,7 @@ from fleet import RELAXED
 from traffic import CLASSES, SAMPLES_A_FRAME
 
 COMMIT_S = 0.3  # from when a row can be seen until it is on disk, with the looks' own delay
+FAILING_S = 15.0  # likewise, while syncs fail
 OPEN_BATCH_S = 10.0  # what a kill may cost of the time before it; the batches are far younger
 
 
@@ -96,7 +97,7 @@ class Ledger:
                         self.stored.setdefault(n, []).append((row, when))
         for row in self.earlier:
             for n in self.counts(row):
-                self.stored.setdefault(n, []).append((row, self.agent.fleet.began))
+                self.stored.setdefault(n, []).append((row, float("inf")))
 
     # ---- places ----
 
@@ -138,12 +139,18 @@ class Ledger:
         seen in a file is committed, but perhaps on the way to the disk; so no sync was over since."""
         cuts = [d for d in self.agent.deaths if d.how == "power"]
         relaxed = CLASSES[self.klass] in RELAXED
-        grace = sync_grace_s() if relaxed else COMMIT_S
         for row, when in rows:
             syncs = self.agent.syncs_when.get(((row.epoch, row.klass, row.seq), when), -1)
-            if not any(0 <= d.when - when <= grace and (relaxed or d.syncs <= syncs) for d in cuts):
+            if not any(self.may_take(d, when, relaxed, syncs) for d in cuts):
                 return False
         return True
+
+    @staticmethod
+    def may_take(cut, when, relaxed, syncs):
+        age = cut.when - when
+        if relaxed and 0 <= age <= sync_grace_s():
+            return True
+        return 0 <= age <= (FAILING_S if cut.disk_trouble else COMMIT_S) and cut.syncs <= syncs
 
     # ---- the verdict ----
 

@@ -47,12 +47,21 @@ void publish_kick(struct publish *p)
 
 /* ---- what MQTT says ---- */
 
+static void subscribe_later(struct publish *p)
+{
+	if (loop_timer_in(p->loop, &p->resubscribe, SUBSCRIBE_RETRY_S * NS_PER_S) < 0)
+		log_error("subscribe_failed", "what=no memory for a timer");
+}
+
 static void subscribe(struct publish *p)
 {
 	int r = mqtt_subscribe(p->mqtt, p->receipt_topic, 1);
 
-	if (r < 0)
-		log_error("subscribe_failed", "topic=%s what=%s", p->receipt_topic, strerror(-r));
+	if (r == 0)
+		return;
+	log_error("subscribe_failed", "topic=%s what=%s retry_s=%d", p->receipt_topic, strerror(-r),
+		  SUBSCRIBE_RETRY_S);
+	subscribe_later(p);
 }
 
 static void on_resubscribe(struct loop_timer *t)
@@ -96,8 +105,7 @@ static void on_subscribed(void *ctx, const char *filter, int reason)
 	if (reason >= REASON_ERROR) {
 		log_error("subscribe_failed", "topic=%s reason=0x%02x retry_s=%d", filter,
 			  (unsigned)reason, SUBSCRIBE_RETRY_S);
-		if (loop_timer_in(p->loop, &p->resubscribe, SUBSCRIBE_RETRY_S * NS_PER_S) < 0)
-			log_error("subscribe_failed", "what=no memory for a timer");
+		subscribe_later(p);
 		return;
 	}
 	p->ready = true;

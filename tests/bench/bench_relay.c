@@ -469,7 +469,8 @@ int main(int argc, char **argv)
 					  "[--messages N] [--devices N] [--rounds N] [--json FILE]",
 				  .numbers = numbers,
 				  .n_numbers = array_len(numbers)};
-	static struct bench b = {.versus = {"relay: broker to durable receipt", "messages"}};
+	static struct bench b = {
+		.versus = {.name = "relay: broker to durable receipt", .unit = "messages"}};
 	size_t step; /* each device has as many messages in each round */
 
 	bare_main(argc, argv);

@@ -382,3 +382,15 @@ int salvage_run(const struct salvage_aside *aside, sqlite3 *db, struct seal *sea
 	salvage_file_free(s.file);
 	return r;
 }
+
+bool salvage_log_is_broken(const char *path)
+{
+	struct salvage_file *f;
+	bool is;
+
+	if (salvage_file_open(&f, path) < 0)
+		return false;
+	is = salvage_file_tail_has_commit(f);
+	salvage_file_free(f);
+	return is;
+}

@@ -35,6 +35,10 @@ enum { SALVAGE_PENDING = 1 };
  * there is none; -errno with err. To be called before the outbox is opened, and again after each
  * salvage_finish. */
 int salvage_pending(const char *path, struct salvage_aside *ret, struct error *err) must_check;
+/* Whether the outbox's log has commits behind a break, where SQLite takes it to end. After a power
+ * cut that is as it may be; within a boot it is damage, and opening the file would give seqs a
+ * second time. To be asked before the outbox is opened. */
+bool salvage_log_is_broken(const char *path);
 /* Renames the outbox and its log to `<path>.corrupt-<now_s>`. It must be closed, and
  * `<path>.unsaved` not yet cleared. Returns 0 or -errno with err. */
 int salvage_set_aside(const char *path, int64_t now_s, struct salvage_aside *ret,

@@ -46,6 +46,7 @@ struct salvage_file {
 	uint32_t pages;
 	struct places committed; /* by page; one each */
 	struct places tail;	 /* by frame */
+	bool tail_has_commit;
 	bool prefer_tail;
 };
 
@@ -147,8 +148,10 @@ static int read_frames(struct salvage_file *f, struct log_header *h, uint8_t *fr
 		add_to_sum(h->sum, h->big_endian, frame + FRAME_HEADER_BYTES, f->page_bytes);
 		whole = whole && be32(frame + 16) == h->sum[0] && be32(frame + 20) == h->sum[1];
 		r = put_place(&f->tail, be32(frame), i);
-		if (whole && be32(frame + 4) != 0)
+		if (be32(frame + 4) != 0 && whole)
 			n_good = f->tail.n;
+		else if (be32(frame + 4) != 0)
+			f->tail_has_commit = true;
 	}
 	for (size_t i = 0; r == 0 && i < n_good; i++)
 		r = put_place(&f->committed, f->tail.at[i].page, f->tail.at[i].frame);
@@ -391,6 +394,11 @@ int salvage_file_read(struct salvage_file *f, uint32_t page, uint8_t *buf)
 size_t salvage_file_tail(const struct salvage_file *f)
 {
 	return f->tail.n;
+}
+
+bool salvage_file_tail_has_commit(const struct salvage_file *f)
+{
+	return f->tail_has_commit;
 }
 
 int salvage_file_read_tail(struct salvage_file *f, size_t i, uint32_t *ret_page, uint8_t *buf)

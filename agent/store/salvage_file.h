@@ -28,5 +28,7 @@ int salvage_file_read(struct salvage_file *f, uint32_t page, uint8_t *buf) must_
 size_t salvage_file_tail(const struct salvage_file *f);
 int salvage_file_read_tail(struct salvage_file *f, size_t i, uint32_t *ret_page,
 			   uint8_t *buf) must_check;
+/* One of these ends a commit: there was more than SQLite will find. */
+bool salvage_file_tail_has_commit(const struct salvage_file *f);
 /* Whether salvage_file_read looks at these first: for what a page among them refers to. */
 void salvage_file_prefer_tail(struct salvage_file *f, bool on);

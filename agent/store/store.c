@@ -223,6 +223,7 @@ static int open_file(struct store *s, struct error *err)
 		.exclusive = true,
 	};
 	struct error said = {""}; /* about keys */
+	bool log_is_broken = salvage_log_is_broken(s->path);
 	int r = db_open(&s->db, s->path, &opt, store_migrations, store_n_migrations, err);
 
 	if (r < 0)
@@ -234,6 +235,9 @@ static int open_file(struct store *s, struct error *err)
 		r = seal_check(s->opt.seal, s->db, &said);
 	if (r == 0)
 		r = read_all(s);
+	/* What was written in this boot is there, or damaged. */
+	if (r == 0 && log_is_broken && s->running_boot == s->opt.boot_id)
+		r = -EBADMSG;
 	if (r == 0)
 		r = attach_seal(s, &said);
 	if (r == 0)
@@ -265,6 +269,9 @@ static int open_or_renew(struct store *s, struct store_opened *opened, struct er
 		r = open_file(s, err);
 	if (r != -EBADMSG)
 		return r;
+	/* What SQLite does not find in the log would go with it. */
+	if (s->db)
+		(void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	close_file(s);
 	r = salvage_set_aside(s->path, timebase_wall(s->opt.tb).ns / NS_PER_S, aside, err);
 	if (r < 0)

@@ -196,7 +196,14 @@ class Ledger:
         for n, rows in self.stored.items():
             gap = self.gap_of(rows) if n not in self.delivered else None
             if gap:
-                self.untold[gap] = max(self.untold[gap] - 1, 0)
+                self.untold[gap] -= 1
+        for g, left in self.untold.items():
+            if left < 0:
+                self.untold[g] = 0
+                self.result.lost -= left
+                self.result.gaps[g.reason] += left
+                self.problem(f"the gap from {g.first} to {g.through} of {g.epoch:016x} ({g.reason}) "
+                             f"tells of {g.samples} samples, {-left * SAMPLES_A_FRAME} fewer than are in it")
 
     def judge_holes(self):
         """What was never seen: frames between two that were. All frames before the last one were

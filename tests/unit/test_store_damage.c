@@ -2,7 +2,6 @@
  * does; and no crash while it is taken over loses or doubles any. */
 #include "agent/store/salvage.h"
 #include "agent/store/store.h"
-#include "agent/store/unsaved.h"
 #include "tests/fakes/faulty_vfs.h"
 #include "tests/unit/suite.h"
 
@@ -526,42 +525,6 @@ START_TEST(marker_that_says_nothing)
 }
 END_TEST
 
-START_TEST(note_of_what_could_not_be_saved)
-{
-	const struct unsaved_count two = {2, 30}, none = {0};
-	struct unsaved u = UNSAVED_INIT;
-	struct unsaved_note before;
-	struct error err;
-	bool damaged;
-
-	ck_assert_int_eq(unsaved_add(&u, CLASS_BULK, &two), -EBADF);
-	ck_assert_int_eq(unsaved_open(&u, path, &damaged, &err), 0);
-	ck_assert(!damaged && unsaved_is_empty(&u) && u.note.id != 0);
-	ck_assert_int_eq(size_of(name_of(".unsaved")), 4096);
-	ck_assert_int_eq(unsaved_clear(&u, 77), 0);
-	ck_assert_int_eq(unsaved_add(&u, CLASS_BULK, &two), 0);
-	ck_assert_int_eq(unsaved_add(&u, CLASS_BULK, &two), 0);
-	ck_assert_int_eq(unsaved_add(&u, CLASS_LOG, &none), 0);
-	before = u.note;
-	unsaved_close(&u);
-	ck_assert_int_eq(unsaved_open(&u, path, &damaged, &err), 0);
-	ck_assert(!damaged && !unsaved_is_empty(&u));
-	ck_assert_int_eq(memcmp(&before, &u.note, sizeof(before)), 0);
-	ck_assert_uint_eq(u.note.by[CLASS_BULK].batches, 4);
-	ck_assert_uint_eq(u.note.by[CLASS_BULK].samples, 60);
-	ck_assert_uint_eq(u.note.epoch, 77);
-	ck_assert_int_eq(unsaved_clear(&u, 78), 0);
-	ck_assert(unsaved_is_empty(&u) && u.note.id != before.id);
-	unsaved_close(&u);
-	overwrite(name_of(".unsaved"), 30, "x", 1);
-	ck_assert_int_eq(unsaved_open(&u, path, &damaged, &err), 0);
-	ck_assert(damaged && unsaved_is_empty(&u) && u.note.epoch == 0);
-	unsaved_close(&u);
-	ck_assert_int_eq(unsaved_open(&u, "/nonexistent/x", &damaged, &err), -ENOENT);
-	ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent/x.unsaved"));
-}
-END_TEST
-
 /* Told once, whenever the agent ends after that. */
 START_TEST(unsaved_batches_are_told_once)
 {
@@ -605,7 +568,6 @@ int main(void)
 	tcase_add_test(tc, disk_full_while_salvaging);
 	tcase_add_loop_test(tc, setting_aside_is_made_good, 0, 3);
 	tcase_add_test(tc, marker_that_says_nothing);
-	tcase_add_test(tc, note_of_what_could_not_be_saved);
 	tcase_add_test(tc, unsaved_batches_are_told_once);
 	failed = suite_run("store_damage", &tc, 1);
 	remove_all();

@@ -112,7 +112,7 @@ static int write_row(struct ingest *in, struct incoming *msg, const struct batch
 		e = stream_append(in->stream, &row);
 	if (e == 0)
 		e = context_keep(in, msg->sender, msg->topic.class, &msg->envelope, &p->context);
-	if (e == 0)
+	if (e == 0 && p->n_values)
 		live_stamp(in->values.v + p->first_value, p->n_values, &row);
 	p->row = row.id;
 	return e;

@@ -29,7 +29,7 @@ int read_row(struct ingest *in, struct stream_row *row, const struct catalog *ca
 	r = registry_give_dictionary(in->opt.registry, b);
 	if (r == 0)
 		r = live_collect(&in->values, b, cat, ret_samples, err);
-	if (r == 0)
+	if (r == 0 && in->values.n > first)
 		live_stamp(in->values.v + first, in->values.n - first, row);
 	batch_free(b);
 	return r;

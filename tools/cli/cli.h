@@ -24,6 +24,7 @@ struct cli_command {
 
 extern const struct cli_command cmd_decode;
 extern const struct cli_command cmd_catalog;
+extern const struct cli_command cmd_dictionary;
 extern const struct cli_command cmd_vehicle;
 extern const struct cli_command cmd_state;
 extern const struct cli_command cmd_delivery;

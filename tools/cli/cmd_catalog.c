@@ -1,6 +1,7 @@
 /* towline catalog: compiles DBC files to a catalog, and shows what one holds. */
 #include "proto/bus_status.h"
 #include "tools/cli/catalog_push.h"
+#include "tools/cli/file.h"
 #include "tools/cli/options.h"
 #include "tools/cli/term.h"
 #include "tools/dbc/dbc.h"
@@ -9,7 +10,6 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { SPECS_MAX = 256, SHA256_HEX = 65, ID_HEX = 17, ID_TEXT_MAX = 16 };
 #define EXACT_MAX (INT64_C(1) << 53)
@@ -45,40 +45,6 @@ static int build_options(struct build_options *o, int argc, char **argv)
 	if (o->specs.n == 0 || !o->output)
 		return cli_usage(&cmd_catalog, "build needs --dbc BUS=FILE and -o FILE");
 	return 0;
-}
-
-static int write_bytes(FILE *f, const struct catalog *cat)
-{
-	if (fwrite(cat->bytes, 1, cat->len, f) != cat->len || fflush(f) != 0 || fsync(fileno(f)))
-		return -errno;
-	return 0;
-}
-
-/* Whole or not at all: what is at the path stays until the new file is on disk. */
-static int write_catalog(const struct catalog *cat, const char *path, struct error *err)
-{
-	char *temporary cleanup(free_ptr) = NULL;
-	FILE *f;
-	int r;
-
-	if (asprintf(&temporary, "%s.tmp", path) < 0)
-		return -ENOMEM;
-	f = fopen(temporary, "wbe");
-	if (!f) {
-		r = -errno;
-		error_set(err, "%s: cannot be written: %s", temporary, strerror(-r));
-		return r;
-	}
-	r = write_bytes(f, cat);
-	if (fclose(f) != 0 && r == 0)
-		r = -errno;
-	if (r == 0 && rename(temporary, path) < 0)
-		r = -errno;
-	if (r < 0) {
-		error_set(err, "%s: cannot be written: %s", path, strerror(-r));
-		(void)unlink(temporary);
-	}
-	return r;
 }
 
 static void id_text(const struct catalog *cat, char id[static ID_HEX], char sha[static SHA256_HEX])
@@ -135,7 +101,7 @@ static int build(int argc, char **argv)
 		return cli_fail(EXIT_FAILED, "catalog: %zu errors, nothing written (--strict)",
 				counts.errors);
 	}
-	r = write_catalog(cat, o.output, &err);
+	r = cli_write_file(o.output, cat->bytes, cat->len, &err);
 	if (r == 0) {
 		id_text(cat, id, sha);
 		printf("catalog %s: %zu buses, %zu messages, %zu signals, %zu bytes; "

@@ -6,8 +6,8 @@
 #include <string.h>
 
 static const struct cli_command *const commands[] = {
-	&cmd_vehicle,  &cmd_state,  &cmd_history, &cmd_tail,
-	&cmd_delivery, &cmd_decode, &cmd_catalog, &cmd_can,
+	&cmd_vehicle, &cmd_state,   &cmd_history,    &cmd_tail, &cmd_delivery,
+	&cmd_decode,  &cmd_catalog, &cmd_dictionary, &cmd_can,
 };
 
 /* Messages quote arguments, files and answers: none of them may steer the terminal. */

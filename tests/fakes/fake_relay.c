@@ -137,33 +137,90 @@ static int64_t count_samples(struct fake_relay *f, const struct topic_up *t,
 	return r < 0 ? r : (int64_t)w.samples;
 }
 
+/* Returns 0, or what is wrong with it. */
+static int take_gap(struct fake_relay *f, struct fake_relay_stream *s, const struct envelope *e,
+		    struct error *err)
+{
+	bool origin = envelope_has_origin(e);
+	uint64_t from = origin ? e->origin_seq : e->seq;
+	struct gap g;
+	int r = gap_decode(&g, from, e->body, e->body_len, err);
+
+	if (r < 0)
+		return r;
+	f->gaps[(unsigned)g.reason < GAP_REASONS ? g.reason : 0]++;
+	f->last_gap = g;
+	f->last_gap_from = from;
+	for (uint64_t seq = e->seq; seq <= (origin ? e->seq : g.through); seq++)
+		mark(s, seq);
+	return 0;
+}
+
+static int take_clock(struct fake_relay *f, struct fake_relay_stream *s, const struct envelope *e,
+		      struct error *err)
+{
+	int r = clock_notice_decode(&f->last_clock, e->body, e->body_len, err);
+
+	if (r < 0)
+		return r;
+	f->clocks++;
+	mark(s, e->seq);
+	return 0;
+}
+
+static int take_batch(struct fake_relay *f, struct fake_relay_stream *s, const struct topic_up *t,
+		      const struct envelope *e, struct error *err)
+{
+	int64_t n = count_samples(f, t, e, err);
+
+	if (n < 0)
+		return (int)n;
+	f->batches++;
+	f->samples += (uint64_t)n;
+	mark(s, e->seq);
+	return 0;
+}
+
+/* A gap may begin with a seq that is known as a batch, and end with one that is not. */
+static bool is_known(const struct fake_relay_stream *s, const struct envelope *e)
+{
+	struct gap g;
+
+	if (!seen(s, e->seq))
+		return false;
+	return e->encoding != ENCODING_GAP || envelope_has_origin(e) ||
+	       gap_decode(&g, e->seq, e->body, e->body_len, NULL) < 0 || seen(s, g.through);
+}
+
 static void take(struct fake_relay *f, const struct topic_up *t, const struct envelope *e,
 		 struct error *err)
 {
 	struct fake_relay_stream *s = stream_of(f, e->epoch, t->class);
+	bool notice = e->encoding == ENCODING_GAP || e->encoding == ENCODING_CLOCK;
 	int code = f->judge ? f->judge(f->ctx, t, e) : 0;
-	int64_t n;
+	int r;
 
 	if (code == FAKE_RELAY_LOSE)
 		return;
+	if (!code && notice && f->old)
+		code = NACK_INVALID;
 	if (code) {
 		answer(f, t, e->seq, s, code);
 		return;
 	}
-	if (seen(s, e->seq)) {
+	if (is_known(s, e)) {
 		f->duplicates++;
 		answer(f, t, e->seq, s, 0);
 		return;
 	}
-	n = count_samples(f, t, e, err);
-	if (n < 0) {
+	if (e->encoding == ENCODING_GAP)
+		r = take_gap(f, s, e, err);
+	else
+		r = notice ? take_clock(f, s, e, err) : take_batch(f, s, t, e, err);
+	if (r < 0)
 		f->bad++;
-		return;
-	}
-	f->batches++;
-	f->samples += (uint64_t)n;
-	mark(s, e->seq);
-	answer(f, t, e->seq, s, 0);
+	else
+		answer(f, t, e->seq, s, 0);
 }
 
 static void on_message(void *ctx, const struct mqtt_message *m)
@@ -234,11 +291,16 @@ void fake_relay_start(struct fake_relay *f, const char *uri)
 		abort();
 }
 
-void fake_relay_stop(struct fake_relay *f)
+void fake_relay_forget(struct fake_relay *f)
 {
-	f->mqtt = mqtt_free(f->mqtt);
 	for (size_t i = 0; i < array_len(f->streams); i++) {
 		free(f->streams[i]);
 		f->streams[i] = NULL;
 	}
+}
+
+void fake_relay_stop(struct fake_relay *f)
+{
+	f->mqtt = mqtt_free(f->mqtt);
+	fake_relay_forget(f);
 }

@@ -11,13 +11,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PAIRS_MAX = 16, LISTENER = 0, WAKE = 1, FIRST_PAIR = 2 };
+enum { PAIRS_MAX = 16, LISTENER = 0, WAKE = 1, FIRST_PAIR = 2, THROTTLED_BYTES = 512 };
 
 struct tap {
 	pthread_t thread;
 	int server_port, port;
 	_Atomic uint64_t up, down;
 	_Atomic bool stall, cut, stop;
+	_Atomic int64_t rate; /* bytes/s up; 0: no limit */
 	pthread_mutex_t lock; /* of kept */
 	uint8_t kept[TAP_KEPT];
 	size_t n_kept;
@@ -63,6 +64,9 @@ static void accept_pair(struct tap *t)
 {
 	struct pollfd pair[2];
 
+	/* A throttled link keeps no queue of its own: the client's is what tests look at. */
+	if (t->rate > 0)
+		setsockopt(t->fds[LISTENER].fd, SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int));
 	pair[0] = (struct pollfd){.fd = accept4(t->fds[LISTENER].fd, NULL, NULL, SOCK_CLOEXEC),
 				  .events = POLLIN};
 	pair[1] = (struct pollfd){.fd = connect_server(t->server_port), .events = POLLIN};
@@ -101,12 +105,15 @@ static void keep(struct tap *t, const uint8_t *data, size_t n)
 static bool pass(struct tap *t, int from, int to, bool up)
 {
 	uint8_t data[65536];
-	ssize_t n = read(from, data, sizeof(data));
+	int64_t rate = up ? t->rate : 0;
+	ssize_t n = read(from, data, rate > 0 ? THROTTLED_BYTES : sizeof(data));
 
 	if (n <= 0)
 		return false;
 	if (up)
 		keep(t, data, (size_t)n);
+	if (rate > 0)
+		usleep((useconds_t)(n * 1000000 / rate));
 	*(up ? &t->up : &t->down) += (uint64_t)n;
 	for (ssize_t done = 0; done < n;) {
 		ssize_t w = send(to, data + done, (size_t)(n - done), MSG_NOSIGNAL);
@@ -248,4 +255,9 @@ void tap_stall(struct tap *t, bool stall)
 {
 	t->stall = stall;
 	wake(t);
+}
+
+void tap_throttle(struct tap *t, int64_t rate)
+{
+	t->rate = rate;
 }

@@ -18,3 +18,6 @@ enum { TAP_KEPT = 1024 };
 size_t tap_last_up(struct tap *t, uint8_t ret[TAP_KEPT]);
 void tap_cut(struct tap *t);		   /* closes all connections; new ones may come */
 void tap_stall(struct tap *t, bool stall); /* connections stay, nothing passes */
+/* Bytes a second from client to server, with little more than the sockets' buffers waiting; 0: as
+ * fast as they come. For connections from now on. */
+void tap_throttle(struct tap *t, int64_t rate);

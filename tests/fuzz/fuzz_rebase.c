@@ -8,7 +8,7 @@
 enum { BYTES_MAX = 1 << 20 };
 #define WALL_NS INT64_C(1700000000000000000)
 
-static bool reads(const uint8_t *body, size_t len, uint64_t *ret_samples)
+static bool can_read(const uint8_t *body, size_t len, uint64_t *ret_samples)
 {
 	struct envelope e = {.epoch = 1, .seq = 1, .body = body, .body_len = len};
 	struct batch *b;
@@ -37,8 +37,8 @@ static void check(const uint8_t *data, size_t size, const struct buf *out,
 	    again.len != out->len || memcmp(again.data, out->data, out->len) != 0)
 		abort();
 	/* A span may leave the range with the new first. */
-	if (reads(data, size, &samples) && before->mono_ns < WALL_NS &&
-	    (!reads(out->data, out->len, &samples_after) || samples != samples_after))
+	if (can_read(data, size, &samples) && before->mono_ns < WALL_NS &&
+	    (!can_read(out->data, out->len, &samples_after) || samples != samples_after))
 		abort();
 }
 

@@ -403,10 +403,7 @@ static int make_uplink(struct agent *a, struct error *err)
 	char path[PATH_BYTES];
 	struct uplink_options opt = {
 		.outbox_path = path,
-		.store = {.max_bytes = conf_int(c, "outbox", NULL, "max_bytes"),
-			  .file_max_bytes = conf_int(c, "outbox", NULL, "file_max_bytes"),
-			  .seal = a->seal,
-			  .tb = a->tb},
+		.store = config_store(c, a->tb),
 		.publish = {.vehicle = conf_string(c, "agent", NULL, "vehicle"),
 			    .device = conf_string(c, "agent", NULL, "device"),
 			    .part = (uint16_t)conf_int(c, "agent", NULL, "part"),
@@ -420,6 +417,7 @@ static int make_uplink(struct agent *a, struct error *err)
 		.tb = a->tb,
 	};
 
+	opt.store.seal = a->seal;
 	(void)snprintf(path, sizeof(path), "%s/outbox.db",
 		       conf_string(c, "agent", NULL, "data_dir"));
 	return uplink_new(&a->uplink, a->queue, &a->counters, &opt, &on, err);

@@ -36,6 +36,9 @@ int config_check_buses(const struct conf *c, const char *path, const struct cata
 /* The [can] sections: what no interface can be. Errors name path:line. */
 int config_check_can(const struct conf *c, const char *path, struct error *err) must_check;
 
+/* [outbox] as it is, but for its seal. boot_id is read from the kernel. */
+struct store_options;
+struct store_options config_store(const struct conf *c, const struct timebase *tb);
 /* The keys of [outbox]: that they go together. Errors name path:line. */
 int config_check_seal(const struct conf *c, const char *path, struct error *err) must_check;
 /* Reads the key of the outbox. Returns 0, *ret NULL without one; -errno as seal_new, with err. */

@@ -83,6 +83,17 @@ static const struct conf_key keys[] = {
 		"Quota; when full, the oldest batches of the least urgent class are dropped"),
 	INTEGER("outbox", "file_max_bytes", "0", 0, 1099511627776, false,
 		"Hard bound of the file, which then counts as a full disk; 0: none"),
+	INTEGER("outbox", "sync_ms", "10000", 0, 3600000, false,
+		"Batches of class bulk, log and status may be lost by a power cut for so long "
+		"after they were stored, which spares the flash; what is lost is told. 0, and "
+		"class event and live: on disk at once"),
+	INTEGER("outbox", "expire_event_s", "0", 0, 315360000, false,
+		"Batches of class event that are older are not worth sending: dropped, and told. "
+		"0: never"),
+	INTEGER("outbox", "expire_live_s", "0", 0, 315360000, false, "The same of class live"),
+	INTEGER("outbox", "expire_bulk_s", "0", 0, 315360000, false, "The same of class bulk"),
+	INTEGER("outbox", "expire_log_s", "0", 0, 315360000, false, "The same of class log"),
+	INTEGER("outbox", "expire_status_s", "0", 0, 315360000, false, "The same of class status"),
 	STRING("outbox", "key_file", "", 0, 1024, false,
 	       "Batches are encrypted on disk by this key: 32 bytes or 64 hex digits, mode 0600. "
 	       "Empty: they are not, but by pkcs11_key. See KEYS OF THE OUTBOX"),

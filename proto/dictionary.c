@@ -250,7 +250,8 @@ static struct dictionary *dictionary_new(const struct catalog *cat, const void *
 	d->len = len;
 	if (!copy || !d->places || !d->messages || !d->signals)
 		return dictionary_free(d);
-	memcpy(copy, bytes, len);
+	if (len > 0)
+		memcpy(copy, bytes, len);
 	memset(d->places, 0xff, (cat->n_messages + 1) * sizeof(*d->places));
 	return d;
 }

@@ -60,13 +60,14 @@ static void one(struct buf *b, const char *name, const char *type, const char *h
 static void batches(struct buf *b, const struct ingest_stats *s)
 {
 	head(b, "batches_total", "counter",
-	     "Messages by what became of them; unknown_catalog: stored, waits for its catalog or dictionary.");
+	     "Messages by what became of them; unknown_catalog: stored, waits for its catalog or "
+	     "dictionary.");
 	for (unsigned i = 0; i < INGEST_RESULTS; i++)
 		(void)buf_printf(b, "towline_relay_batches_total{result=\"%s\"} %llu\n",
 				 ingest_result_name((enum ingest_result)i),
 				 (unsigned long long)s->results[i]);
-	one(b, "batches_resolved_total", "counter", "Batches decoded once their catalog or dictionary was there.",
-	    s->resolved);
+	one(b, "batches_resolved_total", "counter",
+	    "Batches decoded once their catalog or dictionary was there.", s->resolved);
 	one(b, "batches_unresolved_total", "counter",
 	    "Batches that did not fit their catalog when it came.", s->unresolved);
 	one(b, "batches_pruned_total", "counter", "Batches that retention deleted.", s->pruned);

@@ -1,5 +1,6 @@
 /* Any bytes as an envelope; or, when the first byte is odd, as the section of a batch whose header
- * is right, so that the fuzzer need not find a catalog's id to reach the columns. With no bytes at
+ * is right, so that the fuzzer need not find a catalog's id to reach the columns: of format 0, or,
+ * with bit 1, of format 1, or, with bit 2, of that with a dictionary. With no bytes at
  * all the corpus can be seeded: FUZZ_BATCH_SEED=FILE writes a valid envelope (see README.md). */
 #include "proto/batch.h"
 #include "proto/batch.pb-c.h"
@@ -9,7 +10,10 @@
 
 enum { MESSAGES = 3, EACH = 4 };
 
+enum { SECTION = 1, FORMAT_1 = 2, DICTIONARY = 4 };
+
 static struct catalog *cat;
+static struct dictionary *dict;
 
 static void make_catalog(void)
 {
@@ -42,6 +46,45 @@ static void make_catalog(void)
 		abort();
 }
 
+/* Of all but the last message, with references, leaders and states that are set. */
+static void make_dictionary(void)
+{
+	struct dictionary_message messages[MESSAGES - 1] = {0};
+	struct column_prior signals[(MESSAGES - 1) * EACH] = {0};
+	static struct dictionary from;
+	struct bit *states = (struct bit *)&from.models;
+
+	from.messages = messages;
+	from.n_messages = MESSAGES - 1;
+	from.signals = signals;
+	for (uint32_t m = 0; m < MESSAGES - 1; m++)
+		messages[m] = (struct dictionary_message){.message = m,
+							  .first_entry = m * EACH,
+							  .leader = m ? m - 1 : CATALOG_NONE,
+							  .presence = (uint8_t)m,
+							  .rows = 10,
+							  .times = {.period = 30,
+								    .time = -5,
+								    .time_led = 7,
+								    .shape_led = 3,
+								    .length = 2}};
+	for (uint32_t i = 0; i < (MESSAGES - 1) * EACH; i++)
+		signals[i] = (struct column_prior){.used = (uint8_t)(1 + i % 3),
+						   .kind = (uint8_t)(i % 4),
+						   .class = (uint8_t)(i % WIDTH_CLASSES)};
+	signals[1].slot = 1;
+	signals[2].ref = 1;
+	signals[2].slope = -99999;
+	signals[5].ref = 1;
+	signals[5].slope = INT32_MAX;
+	signals[5].base_ref = INT64_MIN;
+	section_models_init(&from.models);
+	for (size_t i = 0; i < sizeof(from.models) / sizeof(*states); i += 5)
+		states[i] = (struct bit){.p = (uint16_t)(1000 + i * 37 % 60000), .seen = 8};
+	if (dictionary_build(&dict, cat, &from, NULL) < 0)
+		abort();
+}
+
 static int count(void *ctx, const struct batch_column *col)
 {
 	size_t *n = ctx;
@@ -63,6 +106,8 @@ static void read_envelope(const uint8_t *data, size_t size)
 
 	if (envelope_decode(&e, data, size, &err) < 0 || batch_read(&b, &e, &err) < 0)
 		return;
+	if (batch_get_header(b)->dictionary_id == dict->id)
+		batch_use(b, dict);
 	r = batch_columns(b, cat, CATALOG_NONE, count, &n, &err);
 	if (r < 0 ? n != 0 : n != batch_sample_count(b))
 		abort();
@@ -72,7 +117,7 @@ static void read_envelope(const uint8_t *data, size_t size)
 }
 
 /* Claims few samples, so that a run is fast. */
-static void read_section(uint8_t *data, size_t size)
+static void read_section(unsigned int how, uint8_t *data, size_t size)
 {
 	Towline__V1__Batch wire = TOWLINE__V1__BATCH__INIT;
 	ProtobufCBinaryData sections[2] = {{size / 2, data}, {size - size / 2, data + size / 2}};
@@ -80,6 +125,8 @@ static void read_section(uint8_t *data, size_t size)
 	struct buf out cleanup(buf_free) = BUF_INIT(1 << 20);
 	uint8_t *body;
 
+	wire.format = how & (FORMAT_1 | DICTIONARY) ? 1 : 0;
+	wire.dictionary = how & DICTIONARY ? dict->id : 0;
 	wire.catalog = cat->id;
 	wire.samples = 16 + (uint32_t)size;
 	wire.span = 10000;
@@ -139,6 +186,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!cat) {
 		make_catalog();
+		make_dictionary();
 		if (seed)
 			write_seed(seed);
 	}
@@ -148,8 +196,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!copy)
 		return 0;
 	memcpy(copy, data + 1, size - 1);
-	if (data[0] & 1)
-		read_section(copy, size - 1);
+	if (data[0] & SECTION)
+		read_section(data[0], copy, size - 1);
 	else
 		read_envelope(copy, size - 1);
 	free(copy);

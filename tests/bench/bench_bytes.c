@@ -2,13 +2,15 @@
  *
  *   bench_bytes [--json FILE] [--log NAME=LOG --dbc BUS=FILE [--dbc ...]]...
  *
- * Each --dbc belongs to the --log before it. The first half of each log is measured, without a
- * dictionary and with one that was trained on the second half, in the shape of the setting. Counted
- * are all bytes of the Envelope, and MQTT_BYTES for each batch. Next to it the row format: a
- * protobuf message a sample {time, signal: varint; value: double}, as it is and deflated as a whole
- * (zlib, level 6), with the same MQTT_BYTES. */
+ * context: bytes a sample when each batch but the first is sent short (proto/context.h). sections:
+ * bytes of sections a batch. Each --dbc belongs to the --log before it. The first half of each log
+ * is measured, without a dictionary and with one that was trained on the second half, in the shape
+ * of the setting. Counted are all bytes of the Envelope, and MQTT_BYTES for each batch. Next to it
+ * the row format: a protobuf message a sample {time, signal: varint; value: double}, as it is and
+ * deflated as a whole (zlib, level 6), with the same MQTT_BYTES. */
 #include "agent/decode/plan.h"
 #include "proto/batch.h"
+#include "proto/context.h"
 #include "tests/bench/common.h"
 #include "tools/dictionary/train.h"
 
@@ -22,6 +24,8 @@ enum {
 	DISTINCT_FRAMES = 20000, /* the signals with the most values in these are chosen */
 	SAMPLES_MAX = 1 << 19,
 };
+
+#define WALL_NS 1700000000123456789
 
 struct row {
 	int64_t t_ns;
@@ -56,6 +60,8 @@ static const struct setting SETTINGS[] = {
 struct result {
 	const struct dictionary *dictionary;
 	size_t samples, batches;
+	struct context context; /* that the first batch introduces */
+	uint64_t context_bytes; /* all others short */
 	uint64_t sections, bytes, rows_bytes, rows_zlib_bytes;
 	double encode_ns, decode_ns;
 };
@@ -276,30 +282,48 @@ static size_t section_bytes(const struct buf *body)
 	return (size_t)(body->data + body->len - at);
 }
 
+/* As it is sent once the relay has the context of the first one. */
+static void count_short(struct result *r, const struct envelope *e, int64_t batch_ns,
+			uint32_t unit_ns, size_t whole)
+{
+	struct buf brief cleanup(buf_free) = BUF_INIT(64 << 20);
+	int sent = 0;
+
+	if (r->batches == 0) {
+		if (context_make(&r->context, e, (uint64_t)(batch_ns / unit_ns)) < 0)
+			bench_die("context: cannot be made");
+	} else {
+		sent = context_compress(&r->context, e, &brief);
+		if (sent < 0)
+			bench_die("context: out of memory");
+	}
+	r->context_bytes += (sent > 0 ? brief.len : whole) + MQTT_BYTES;
+}
+
 static void close_batch(const struct data *d, struct batch_builder *b, struct result *r,
-			uint32_t unit_ns, struct buf *body, struct buf *envelope)
+			const struct setting *s, uint32_t unit_ns, struct buf *body,
+			struct buf *envelope)
 {
 	struct batch_header h = {.boot_id = 0x3141592653589793,
-				 .wall_base_ns = 1700000000123456789,
+				 .wall_base_ns =
+					 WALL_NS + batch_builder_first_ns(b) - d->rows[0].t_ns,
 				 .mono_base_ns = batch_builder_first_ns(b),
 				 .clock_quality = CLOCK_SYNCED,
 				 .catalog_id = d->cat->id,
 				 .time_unit_ns = unit_ns};
+	struct envelope e = {.epoch = 0x2718281828459045, .seq = 1000 + r->batches};
 	double start = now_ns();
-	uint32_t encoding;
 
 	buf_clear(body);
 	buf_clear(envelope);
-	if (batch_builder_encode(b, &h, body, &encoding) < 0)
+	if (batch_builder_encode(b, &h, body, &e.encoding) < 0)
 		bench_die("encode: out of memory");
 	r->encode_ns += now_ns() - start;
-	if (envelope_encode(&(struct envelope){.epoch = 0x2718281828459045,
-					       .seq = 1000 + r->batches,
-					       .encoding = encoding,
-					       .body = body->data,
-					       .body_len = body->len},
-			    envelope) < 0)
+	e.body = body->data;
+	e.body_len = body->len;
+	if (envelope_encode(&e, envelope) < 0)
 		bench_die("encode: out of memory");
+	count_short(r, &e, s->batch_s * NS_PER_S, unit_ns, envelope->len);
 	r->batches++;
 	r->samples += batch_builder_count(b);
 	r->bytes += envelope->len + MQTT_BYTES;
@@ -339,7 +363,7 @@ static void finish(struct run *run, struct result *r)
 {
 	if (batch_builder_count(run->b) == 0)
 		return;
-	close_batch(run->d, run->b, r, run->unit_ns, &run->body, &run->envelope);
+	close_batch(run->d, run->b, r, run->s, run->unit_ns, &run->body, &run->envelope);
 	count_rows(r, &run->rows);
 }
 
@@ -416,16 +440,18 @@ static void report(json_t *results, const char *log, const struct setting *s, ui
 	double rows = per((double)r->rows_bytes, r->samples);
 	double rows_zlib = per((double)r->rows_zlib_bytes, r->samples);
 
-	printf("%-12s %-29s %7" PRIu32 " %-4s %9zu %8.3f %8.1f %9.2f %7.1f %8.1f %8.1f\n", log,
-	       s->name, unit_ns / 1000, r->dictionary ? "yes" : "no", r->samples, bytes,
-	       per((double)r->sections, r->batches), rows_zlib, bytes > 0 ? rows_zlib / bytes : 0,
-	       per(r->encode_ns, r->samples), per(r->decode_ns, r->samples));
+	printf("%-12s %-29s %7" PRIu32 " %-4s %9zu %8.3f %8.3f %8.1f %9.2f %7.1f %8.1f %8.1f\n",
+	       log, s->name, unit_ns / 1000, r->dictionary ? "yes" : "no", r->samples, bytes,
+	       per((double)r->context_bytes, r->samples), per((double)r->sections, r->batches),
+	       rows_zlib, bytes > 0 ? rows_zlib / bytes : 0, per(r->encode_ns, r->samples),
+	       per(r->decode_ns, r->samples));
 	json_array_append_new(
 		results,
-		json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "log",
-			  log, "setting", s->name, "dictionary", r->dictionary != NULL,
+		json_pack("{s:s, s:s, s:b, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
+			  "log", log, "setting", s->name, "dictionary", r->dictionary != NULL,
 			  "time_unit_us", (int)(unit_ns / 1000), "samples", (json_int_t)r->samples,
 			  "batches", (json_int_t)r->batches, "bytes_per_sample", bytes,
+			  "context_bytes_per_sample", per((double)r->context_bytes, r->samples),
 			  "section_bytes_per_batch", per((double)r->sections, r->batches),
 			  "rows_bytes_per_sample", rows, "rows_zlib_bytes_per_sample", rows_zlib,
 			  "encode_ns_per_sample", per(r->encode_ns, r->samples),
@@ -513,9 +539,9 @@ int main(int argc, char **argv)
 	json_t *root = bench_must(json_pack("{s:s, s:[]}", "bench", "bytes", "results"));
 
 	bench_args_parse(&args, argc, argv);
-	printf("%-12s %-29s %7s %4s %9s %8s %8s %9s %7s %8s %8s\n", "log", "setting", "unit us",
-	       "dict", "samples", "B/sample", "sections", "rows zlib", "factor", "enc ns",
-	       "dec ns");
+	printf("%-12s %-29s %7s %4s %9s %8s %8s %8s %9s %7s %8s %8s\n", "log", "setting", "unit us",
+	       "dict", "samples", "B/sample", "context", "sections", "rows zlib", "factor",
+	       "enc ns", "dec ns");
 	for (size_t i = 0; i < args.n_logs; i++)
 		run_log(&args.logs[i], json_object_get(root, "results"));
 	if (args.n_logs == 0)

@@ -97,6 +97,8 @@ enum store_sync { STORE_LATER, STORE_NOW };
 int store_begin(struct store *s, struct working *w, enum store_sync sync, bool apply) must_check;
 /* r: how the work of the transaction went. Commits, or undoes everything. */
 int store_finish(struct store *s, struct working *w, int r) must_check;
+/* The disk is full: what the relay has makes room. Returns 0, or -errno: it did not. */
+int store_make_space(struct store *s) must_check;
 /* fsync of the log. */
 int store_sync(struct store *s) must_check;
 bool store_is_relaxed(const struct store *s, enum uplink_class class);

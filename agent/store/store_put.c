@@ -161,8 +161,8 @@ static bool would_fit(const struct store *s, const struct store_item *items, siz
 	return bytes <= (uint64_t)s->opt.max_bytes;
 }
 
-int store_put(struct store *s, const struct store_item *items, size_t n,
-	      struct store_count *ret_stored, struct store_dropped *ret_dropped)
+static int put(struct store *s, const struct store_item *items, size_t n,
+	       struct store_count *ret_stored, struct store_dropped *ret_dropped)
 {
 	struct store_dropped dropped = {0};
 	struct store_count stored = {0};
@@ -184,6 +184,16 @@ int store_put(struct store *s, const struct store_item *items, size_t n,
 	*ret_stored = stored;
 	*ret_dropped = dropped;
 	return 0;
+}
+
+int store_put(struct store *s, const struct store_item *items, size_t n,
+	      struct store_count *ret_stored, struct store_dropped *ret_dropped)
+{
+	int r = put(s, items, n, ret_stored, ret_dropped);
+
+	if (r == -ENOSPC && store_make_space(s) == 0)
+		r = put(s, items, n, ret_stored, ret_dropped);
+	return r;
 }
 
 int store_put_lost(struct store *s, enum uplink_class class, uint64_t samples,

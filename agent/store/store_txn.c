@@ -95,12 +95,13 @@ static struct store_totals sum_acked(const struct store *s)
 	return sum;
 }
 
+/* With a commit that there is anyway, sooner than with one of their own. */
 static bool acks_are_due(const struct store *s)
 {
 	struct store_totals sum = sum_acked(s);
 
 	return sum.rows >= ACKED_ROWS_MAX || sum.bytes >= ACKED_BYTES_MAX ||
-	       (sum.rows > 0 && mono_ns(s) - s->acked_at.ns >= ACKED_HELD_S * NS_PER_S);
+	       (sum.rows > 0 && mono_ns(s) - s->acked_at.ns >= ACKED_HELD_S / 2 * NS_PER_S);
 }
 
 int store_begin(struct store *s, struct working *w, enum store_sync sync, bool apply)
@@ -208,7 +209,7 @@ static bool has_changes(const struct store *s)
 	return s->boot_dirty;
 }
 
-int store_flush(struct store *s)
+static int flush(struct store *s)
 {
 	struct working w;
 	int r;
@@ -221,6 +222,27 @@ int store_flush(struct store *s)
 		return r;
 	r = store_finish(s, &w, 0);
 	return r < 0 ? r : store_sync(s);
+}
+
+/* What is in the log goes to the file, so that the log begins anew in the blocks that it has: then
+ * rows can be deleted on a disk that is full. Whether it could is seen by who tries. */
+static void restart_log(struct store *s)
+{
+	store_release(s);
+	(void)sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+}
+
+int store_flush(struct store *s)
+{
+	int r = flush(s);
+
+	return r == -ENOSPC ? store_make_space(s) : r;
+}
+
+int store_make_space(struct store *s)
+{
+	restart_log(s);
+	return flush(s);
 }
 
 bool store_flush_due(const struct store *s, struct mono_time *ret)

@@ -1,5 +1,6 @@
 """Processes die and links break; what the agent stored arrives once all the same."""
 
+import re
 import signal
 import socket
 import subprocess
@@ -133,12 +134,16 @@ def test_stop_with_a_full_disk_counts_what_is_lost(car, drive_log, small_disk):
     assert status["samples_dropped"] > 0 and status["outbox_samples"] > 0
     assert status["samples_dropped"] + status["outbox_samples"] == status["samples_accepted"]
     assert status["samples_accepted"] == status["samples_collected"]
-    assert (f"batches_lost batches={status['batches_dropped_stop']} "
+    assert (f"batches_lost class=bulk batches={status['batches_dropped_stop']} "
             f"samples={status['samples_dropped']}") in agent.log_text()
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
     car.start_relay()
-    drain(car, car.start_agent(drive_conf(car, empty_log(car), agent={"data_dir": data})))
+    again = car.start_agent(drive_conf(car, empty_log(car), agent={"data_dir": data}))
+    drain(car, again)
     assert car.metric("towline_relay_samples_total") == status["outbox_samples"]
+    # The relay is told of the rest.
+    assert f"batches_unsaved batches={status['batches_dropped_stop']} " in again.log_text()
+    assert car.agent_status(DEVICE)["gaps_published"] == 1
 
 
 def test_relay_with_a_full_disk_acknowledges_nothing_it_lacks(car, drive_log, small_disk):
@@ -191,7 +196,8 @@ def test_corrupt_outbox_is_set_aside(car, drive_log):
 
 
 def test_outbox_damaged_while_running(stack, drive_log):
-    """The agent ends; the next one sets the file aside, and what comes then arrives."""
+    """The agent ends; the next one sets the file aside. What can be read of it arrives, and what
+    comes then."""
     stack.catalog = stack.build_catalog("drive", DRIVE_DBC)
     agent = stack.start_agent(drive_conf(stack, drive_log, source={"loop": True},
                                          batch={"max_samples": 20000}))
@@ -209,7 +215,10 @@ def test_outbox_damaged_while_running(stack, drive_log):
     again = stack.start_agent(drive_conf(stack, drive_log))
     status = drain(stack, again)
     assert "outbox_set_aside" in again.log_text()
-    assert status["samples_acked"] == sum(map(len, decoded(stack, drive_log).values()))
+    salvaged = int(re.search(r"outbox_salvaged rows=\d+ samples=(\d+)", again.log_text())[1])
+    assert salvaged > 0
+    new = sum(map(len, decoded(stack, drive_log).values()))
+    assert status["samples_acked"] == salvaged + new
     assert len(list(database.parent.glob("outbox.db.corrupt-*[0-9]"))) == 1
 
 

@@ -245,24 +245,30 @@ static int expire_class(struct store *s, struct working *w, enum uplink_class cl
 	return 0;
 }
 
-static bool has_limit(const struct store *s)
+/* What is stored later than now is not too old before. INT64_MAX: nothing ever is. */
+static int64_t shortest_limit(const struct store *s)
 {
+	int64_t shortest = INT64_MAX;
+
 	for (unsigned k = 0; k < CLASS_COUNT; k++)
-		if (s->opt.expire_ns[k] > 0)
-			return true;
-	return false;
+		if (s->opt.expire_ns[k] > 0 && s->opt.expire_ns[k] < shortest)
+			shortest = s->opt.expire_ns[k];
+	return shortest;
 }
 
 int store_expire(struct store *s, struct store_dropped *ret, struct mono_time *ret_next)
 {
 	enum { LOOK_AGAIN_S = 3600 };
 	int64_t now = timebase_mono(s->opt.tb).ns, next = now + LOOK_AGAIN_S * NS_PER_S;
+	int64_t shortest = shortest_limit(s);
 	struct store_dropped dropped = {0};
 	size_t left = EXPIRE_ROWS_MAX;
 	struct working w;
 	int r = 0;
 
-	if (has_limit(s)) {
+	if (shortest < INT64_MAX) {
+		if (shortest < next - now)
+			next = now + shortest;
 		r = store_begin(s, &w, STORE_LATER, true);
 		if (r < 0)
 			return r;

@@ -248,6 +248,8 @@ START_TEST(old_rows_become_gaps)
 
 	opt.expire_ns[CLASS_LIVE] = 60 * NS_PER_S;
 	s = open_store();
+	ck_assert_uint_eq(expire(s, &next), 0);
+	ck_assert_int_eq(next, 60); /* for what may come */
 	put(s, CLASS_LIVE, 2);
 	put(s, CLASS_BULK, 1);
 	timebase_fake_advance(&fake, 40 * NS_PER_S);

@@ -1,9 +1,9 @@
 /* Gap rows: what stands for batches that will not come.
  *
  * A dropped row becomes a gap, or part of the one before or behind it: of the same reason, made in
- * this run, and not handed out yet, since the relay may have what was handed out as it was then.
- * Between two neighbours in the table there are only seqs that the relay has; a gap may take them
- * in, for the relay keeps what it has. */
+ * this run, and not handed out yet, since the relay may have what was handed out as it was then. It
+ * takes in no seqs that have a receipt: should the relay lose these, another gap tells so. Only
+ * where there are too many gaps it does, for the relay keeps what it has. */
 #include "agent/store/store_private.h"
 
 #include <string.h>
@@ -140,7 +140,9 @@ static int find_open(struct store *s, struct working *w, const struct store_gap 
 		r = row_class(ret->col[ROW_ID]) == g->class &&
 		    is_open_gap(&w->classes[g->class], ret->col[ROW_ID]) &&
 		    ret->col[ROW_ORIGIN_SEQ] == 0 && read_gap(ret, ret_gap) &&
-		    ret_gap->reason == g->gap.reason;
+		    ret_gap->reason == g->gap.reason &&
+		    (side == BEFORE ? ret_gap->through + 1 == g->seq
+				    : row_seq(ret->col[ROW_ID]) == g->gap.through + 1);
 	}
 	sqlite3_reset(st);
 	return r;

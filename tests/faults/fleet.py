@@ -38,6 +38,7 @@ class Unit:
         self.started = 0.0
         self.restart_at = None
         self.starts = 0
+        self.boots = 1
         self.ended = []  # (when, code) of ends that nobody asked for
         self.folder = fleet.folder / name
         self.control = None
@@ -51,6 +52,7 @@ class Unit:
         if self.control:
             env.update(LD_PRELOAD=str(self.fleet.shim), TOWLINE_FAULTS=str(self.control.path),
                        TOWLINE_FAULTS_DURABLE=str(self.durable),
+                       TOWLINE_FAULTS_BOOT=f"{self.boots:016x}",
                        ASAN_OPTIONS="verify_asan_link_order=0:detect_leaks=0")
         return env
 
@@ -101,7 +103,9 @@ class Unit:
             self.start()
 
     def power_cut(self, rng):
-        """After kill -9: of what was not synced a random part is lost, sector by sector."""
+        """After kill -9: of what was not synced a random part is lost, sector by sector. What comes
+        is another boot."""
+        self.boots += 1
         share = rng.choice((0, 0, 0.5, 0.9))
         lost = 0
         for path in sorted(self.data().glob("*.db*")):

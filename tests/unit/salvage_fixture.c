@@ -193,7 +193,7 @@ static void copy_file(const char *from, const char *to)
 /* What a killed process leaves. */
 static void keep(const char *work, const char *path)
 {
-	char from[SALVAGE_OUTBOX_PATH + 16], to[SALVAGE_OUTBOX_PATH + 16];
+	char from[SALVAGE_OUTBOX_PATH + 32], to[SALVAGE_OUTBOX_PATH + 32];
 
 	copy_file(work, path);
 	snprintf(from, sizeof(from), "%s-wal", work);

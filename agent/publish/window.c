@@ -51,7 +51,7 @@ void window_reset(struct window *w)
 	w->wire = (size_t)smaller(WIRE_FIRST, w->opt.bytes_max);
 }
 
-static size_t part_of(size_t max, uint64_t share, size_t least)
+static size_t part_of(size_t max, uint64_t share, uint64_t least)
 {
 	uint64_t part = (uint64_t)((double)max * ((double)share / (double)ONE));
 

@@ -1,4 +1,4 @@
-#include "agent/health/limit.h"
+#include "base/limit.h"
 
 #include "base/log.h"
 

@@ -1,4 +1,4 @@
-/* agent/health/limit.h: keeps what can happen a thousand times a second from filling the log.
+/* base/limit.h: keeps what can happen a thousand times a second from filling the log.
  *
  * Only for what a counter counts anyway. */
 #pragma once

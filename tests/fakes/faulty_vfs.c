@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SECTOR = 512, PATH_BYTES = 1024, DISKS_MAX = 16 };
+enum { SECTOR = 512, PATH_BYTES = 1024, DISKS_MAX = 64, POWERS_MAX = 16 };
 
 /* What a write or a truncation has replaced. */
 struct undo {
@@ -17,88 +17,139 @@ struct undo {
 	uint8_t old[];
 };
 
+/* What fails and loses its power together: the files under a folder, or [0]: all others. */
+struct power {
+	char folder[PATH_BYTES];
+	size_t folder_len;
+	struct faulty_plan plan;
+	uint64_t calls[32], failed, changes, random_state;
+	bool off;
+};
+
 /* A file that the VFS was asked to write, open or not. */
 struct disk {
 	char path[PATH_BYTES]; /* "": free */
-	struct undo *undo;     /* the last first */
+	struct power *power;
+	struct undo *undo; /* the last first */
 	int64_t synced_len;
 };
 
 struct faulty_file {
 	sqlite3_file base;
 	struct disk *disk; /* NULL: a temporary file */
+	struct power *power;
 	sqlite3_file *real;
 };
 
 static sqlite3_vfs vfs;
 static sqlite3_vfs *real_vfs;
 static struct disk disks[DISKS_MAX];
-static struct faulty_plan plan;
-static uint64_t calls[32], failed, changes, random_state;
-static bool off;
+static struct power powers[POWERS_MAX];
+static struct power *selected = &powers[0];
 
-static uint64_t next_random(void)
+static uint64_t next_random(struct power *p)
 {
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state;
+	p->random_state ^= p->random_state << 13;
+	p->random_state ^= p->random_state >> 7;
+	p->random_state ^= p->random_state << 17;
+	return p->random_state;
 }
 
 /* ---- the plan ---- */
 
+static struct power *power_of(const char *path)
+{
+	for (size_t i = 1; path && i < POWERS_MAX; i++) {
+		const struct power *p = &powers[i];
+
+		if (p->folder_len > 0 && strncmp(path, p->folder, p->folder_len) == 0 &&
+		    path[p->folder_len] == '/')
+			return &powers[i];
+	}
+	return &powers[0];
+}
+
+void faulty_vfs_select(const char *folder)
+{
+	size_t i = 0;
+
+	while (folder && strcmp(powers[i].folder, folder) != 0) {
+		i++;
+		assert(i < POWERS_MAX && strlen(folder) < PATH_BYTES);
+		if (powers[i].folder_len > 0)
+			continue;
+		(void)snprintf(powers[i].folder, PATH_BYTES, "%s", folder);
+		powers[i].folder_len = strlen(folder);
+		break;
+	}
+	selected = &powers[i];
+}
+
 void faulty_vfs_plan(const struct faulty_plan *p)
 {
-	plan = p ? *p : (struct faulty_plan){0};
-	memset(calls, 0, sizeof(calls));
-	failed = changes = 0;
-	random_state = (p ? p->seed : 0) * 2654435761 + 88172645463325252;
+	struct power *w = selected;
+
+	w->plan = p ? *p : (struct faulty_plan){0};
+	memset(w->calls, 0, sizeof(w->calls));
+	w->failed = w->changes = 0;
+	w->random_state = (p ? p->seed : 0) * 2654435761 + 88172645463325252;
+}
+
+static uint64_t calls_of(const struct power *w, unsigned ops)
+{
+	uint64_t n = 0;
+
+	for (unsigned op = 1; op < array_len(w->calls); op <<= 1)
+		if (ops & op)
+			n += w->calls[op];
+	return n;
 }
 
 uint64_t faulty_vfs_calls(unsigned ops)
 {
-	uint64_t n = 0;
-
-	for (unsigned op = 1; op < array_len(calls); op <<= 1)
-		if (ops & op)
-			n += calls[op];
-	return n;
+	return calls_of(selected, ops);
 }
 
 uint64_t faulty_vfs_failed(void)
 {
-	return failed;
+	return selected->failed;
 }
 
 bool faulty_vfs_is_off(void)
 {
-	return off;
+	return selected->off;
 }
 
 void faulty_vfs_cut(void)
 {
-	off = true;
+	selected->off = true;
+}
+
+void faulty_vfs_resume(void)
+{
+	selected->off = false;
 }
 
 enum verdict { GO_ON, FAIL, CUT_HERE };
 
-static enum verdict judge(enum faulty_op op)
+static enum verdict judge(struct power *w, enum faulty_op op)
 {
+	const struct faulty_plan *plan = &w->plan;
 	uint64_t n;
 
-	if (off)
+	if (w->off)
 		return FAIL;
-	calls[op]++;
-	if ((op & FAULTY_CHANGES) && ++changes == plan.cut_at) {
-		off = true;
+	w->calls[op]++;
+	if ((op & FAULTY_CHANGES) && ++w->changes == plan->cut_at) {
+		w->off = true;
 		return CUT_HERE;
 	}
-	if (!(plan.ops & op))
+	if (!(plan->ops & op))
 		return GO_ON;
-	n = faulty_vfs_calls(plan.ops);
-	if (n == plan.nth || (plan.stays && plan.nth > 0 && n > plan.nth) ||
-	    (plan.per_mille > 0 && next_random() % 1000 < plan.per_mille)) {
-		failed++;
+	n = calls_of(w, plan->ops);
+	if (n == plan->nth || (plan->stays && plan->nth > 0 && n > plan->nth) ||
+	    (plan->per_mille > 0 && next_random(w) % 1000 < plan->per_mille)) {
+		w->failed++;
 		return FAIL;
 	}
 	return GO_ON;
@@ -134,7 +185,8 @@ static struct disk *find_disk(const char *path)
 			unused = &disks[i];
 	}
 	assert(unused && strlen(path) < PATH_BYTES && "more files than a test has");
-	snprintf(unused->path, PATH_BYTES, "%s", path);
+	(void)snprintf(unused->path, PATH_BYTES, "%s", path);
+	unused->power = power_of(path);
 	return unused;
 }
 
@@ -157,7 +209,7 @@ static int keep_old(struct faulty_file *f, int64_t at, size_t len)
 	return SQLITE_OK;
 }
 
-static uint64_t take_back(int fd, const struct undo *u)
+static uint64_t take_back(struct power *w, int fd, const struct undo *u)
 {
 	uint64_t lost = 0;
 
@@ -165,7 +217,7 @@ static uint64_t take_back(int fd, const struct undo *u)
 		size_t n = SECTOR - (size_t)((u->at + (int64_t)i) % SECTOR);
 
 		n = n < u->len - i ? n : u->len - i;
-		if (next_random() % 2 &&
+		if (next_random(w) % 2 &&
 		    pwrite(fd, u->old + i, n, u->at + (int64_t)i) == (ssize_t)n)
 			lost++;
 		i += n;
@@ -182,11 +234,12 @@ static uint64_t lose_power(struct disk *d)
 	if (fd < 0)
 		return 0; /* deleted since */
 	for (const struct undo *u = d->undo; u; u = u->next)
-		lost += take_back(fd, u);
-	if (fstat(fd, &st) == 0 && st.st_size > d->synced_len && next_random() % 2) {
+		lost += take_back(d->power, fd, u);
+	if (fstat(fd, &st) == 0 && st.st_size > d->synced_len && next_random(d->power) % 2) {
 		int64_t more = st.st_size - d->synced_len;
 
-		if (ftruncate(fd, d->synced_len + (int64_t)(next_random() % (uint64_t)more)) == 0)
+		if (ftruncate(fd, d->synced_len +
+					  (int64_t)(next_random(d->power) % (uint64_t)more)) == 0)
 			lost++;
 	}
 	(void)close(fd);
@@ -198,13 +251,15 @@ uint64_t faulty_vfs_power_on(void)
 	uint64_t lost = 0;
 
 	for (size_t i = 0; i < DISKS_MAX; i++) {
+		if (!disks[i].path[0] || disks[i].power != selected)
+			continue;
 		if (disks[i].undo)
 			lost += lose_power(&disks[i]);
 		forget_undo(&disks[i]);
 		disks[i].path[0] = '\0';
 	}
-	off = false;
-	plan = (struct faulty_plan){0};
+	selected->off = false;
+	selected->plan = (struct faulty_plan){0};
 	return lost;
 }
 
@@ -226,7 +281,7 @@ static int on_read(sqlite3_file *file, void *data, int n, sqlite3_int64 at)
 {
 	struct faulty_file *f = of(file);
 
-	if (judge(FAULTY_READ) != GO_ON)
+	if (judge(f->power, FAULTY_READ) != GO_ON)
 		return SQLITE_IOERR_READ;
 	return f->real->pMethods->xRead(f->real, data, n, at);
 }
@@ -241,15 +296,16 @@ static int write_real(struct faulty_file *f, const void *data, int n, sqlite3_in
 static int on_write(sqlite3_file *file, const void *data, int n, sqlite3_int64 at)
 {
 	struct faulty_file *f = of(file);
-	enum verdict v = judge(FAULTY_WRITE);
-	int part = n > 1 ? 1 + (int)(next_random() % (uint64_t)(n - 1)) : 0;
+	struct power *w = f->power;
+	enum verdict v = judge(w, FAULTY_WRITE);
+	int part = n > 1 ? 1 + (int)(next_random(w) % (uint64_t)(n - 1)) : 0;
 
 	if (v == GO_ON)
 		return write_real(f, data, n, at);
-	if ((v == CUT_HERE || (!off && plan.how == FAULTY_SHORT)) && part > 0 &&
+	if ((v == CUT_HERE || (!w->off && w->plan.how == FAULTY_SHORT)) && part > 0 &&
 	    write_real(f, data, part, at) != SQLITE_OK)
 		return SQLITE_IOERR_WRITE;
-	return !off && plan.how != FAULTY_EIO ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+	return !w->off && w->plan.how != FAULTY_EIO ? SQLITE_FULL : SQLITE_IOERR_WRITE;
 }
 
 static int on_truncate(sqlite3_file *file, sqlite3_int64 len)
@@ -258,7 +314,7 @@ static int on_truncate(sqlite3_file *file, sqlite3_int64 len)
 	int64_t now = length_of(f->real);
 	int rc = SQLITE_OK;
 
-	if (judge(FAULTY_TRUNCATE) != GO_ON)
+	if (judge(f->power, FAULTY_TRUNCATE) != GO_ON)
 		return SQLITE_IOERR_TRUNCATE;
 	if (len < now)
 		rc = keep_old(f, len, (size_t)(now - len));
@@ -271,7 +327,7 @@ static int on_sync(sqlite3_file *file, int flags)
 	struct faulty_file *f = of(file);
 
 	(void)flags;
-	if (judge(FAULTY_SYNC) != GO_ON)
+	if (judge(f->power, FAULTY_SYNC) != GO_ON)
 		return SQLITE_IOERR_FSYNC;
 	if (f->disk) {
 		forget_undo(f->disk);
@@ -368,7 +424,8 @@ static int on_open(sqlite3_vfs *v, const char *name, sqlite3_file *file, int fla
 
 	(void)v;
 	f->base.pMethods = NULL;
-	if (judge(FAULTY_OPEN) != GO_ON)
+	f->power = power_of(name);
+	if (judge(f->power, FAULTY_OPEN) != GO_ON)
 		return SQLITE_CANTOPEN;
 	f->real = (sqlite3_file *)(f + 1);
 	rc = real_vfs->xOpen(real_vfs, name, f->real, flags, ret_flags);
@@ -386,7 +443,7 @@ static int on_open(sqlite3_vfs *v, const char *name, sqlite3_file *file, int fla
 static int on_delete(sqlite3_vfs *v, const char *name, int sync_dir)
 {
 	(void)v;
-	if (off)
+	if (power_of(name)->off)
 		return SQLITE_IOERR_DELETE;
 	forget_undo(find_disk(name));
 	return real_vfs->xDelete(real_vfs, name, sync_dir);
@@ -395,7 +452,7 @@ static int on_delete(sqlite3_vfs *v, const char *name, int sync_dir)
 static int on_access(sqlite3_vfs *v, const char *name, int flags, int *ret)
 {
 	(void)v;
-	if (off)
+	if (power_of(name)->off)
 		return SQLITE_IOERR_ACCESS;
 	return real_vfs->xAccess(real_vfs, name, flags, ret);
 }
@@ -449,8 +506,9 @@ int faulty_vfs_install(void)
 		.xCurrentTime = on_current_time,
 		.xGetLastError = on_last_error,
 	};
+	memset(powers, 0, sizeof(powers));
+	faulty_vfs_select(NULL);
 	faulty_vfs_plan(NULL);
-	off = false;
 	return sqlite3_vfs_register(&vfs, 1) == SQLITE_OK ? 0 : -ENOMEM;
 }
 

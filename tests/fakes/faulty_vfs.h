@@ -36,6 +36,10 @@ struct faulty_plan {
 int faulty_vfs_install(void) must_check; /* 0, -ENOMEM */
 void faulty_vfs_remove(void);
 
+/* Several disks: what is called from here on is about the files under that folder alone, while
+ * those under other folders that were named stay as they were told to be. NULL: all that is under
+ * none of them, as at first. */
+void faulty_vfs_select(const char *folder);
 /* Counting begins anew. NULL: no more faults. */
 void faulty_vfs_plan(const struct faulty_plan *plan);
 uint64_t faulty_vfs_calls(unsigned ops); /* since the plan */
@@ -43,6 +47,8 @@ uint64_t faulty_vfs_failed(void);
 /* The power is gone: every call fails since. */
 bool faulty_vfs_is_off(void);
 void faulty_vfs_cut(void);
+/* Ends a cut that has lost nothing: the program alone was killed. Its files are closed by now. */
+void faulty_vfs_resume(void);
 /* After a cut, when nothing has its files open any more: of what was written and not synced since,
  * each sector of 512 bytes is as it was before or as it was written, by chance; so is the length of
  * a file. Power is back, without faults. Returns how many sectors were lost. */

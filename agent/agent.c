@@ -84,8 +84,7 @@ static void on_status_timer(struct loop_timer *t)
 	struct agent *a = t->ctx;
 
 	write_status(a);
-	if (loop_timer_in(a->loop, t, STATUS_PERIOD_S * NS_PER_S) < 0)
-		log_error("status_failed", "what=no memory for a timer");
+	loop_timer_in(a->loop, t, STATUS_PERIOD_S * NS_PER_S);
 }
 
 /* ---- frames and batches ---- */
@@ -94,8 +93,8 @@ static void set_batch_timer(struct agent *a)
 {
 	struct mono_time due;
 
-	if (batcher_next_due(a->batcher, &due) && loop_timer_at(a->loop, &a->batch_timer, due) < 0)
-		log_error("batch_timer_failed", "what=no memory");
+	if (batcher_next_due(a->batcher, &due))
+		loop_timer_at(a->loop, &a->batch_timer, due);
 }
 
 static void on_batch_timer(struct loop_timer *t)
@@ -112,7 +111,7 @@ static int answer_source(struct agent *a, int r)
 		counter_add(&a->counters.store_busy, 1);
 		return SOURCE_BUSY;
 	}
-	if (a->batch_timer.pos == 0)
+	if (!loop_timer_is_set(&a->batch_timer))
 		set_batch_timer(a);
 	return 0;
 }
@@ -550,7 +549,7 @@ static int start(struct agent *a)
 	int r = uplink_start(a->uplink);
 
 	if (r == 0 && *conf_string(a->conf, "agent", NULL, "status_file"))
-		r = loop_timer_in(a->loop, &a->status_timer, 0);
+		loop_timer_in(a->loop, &a->status_timer, 0);
 	if (r == 0)
 		r = service_start(&a->service, a->loop, &a->counters, ask_back, a);
 	if (r < 0) {

@@ -9,7 +9,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = 64, TIMERS_FIRST_CAP = 16 };
+enum { EVENTS_MAX = 64 };
 
 struct loop {
 	const struct timebase *tb;
@@ -23,10 +23,8 @@ struct loop {
 	int n_events;
 	int next_event;
 
-	/* Binary heap, the earliest first. */
-	struct loop_timer **timers;
+	struct loop_timer *first; /* the earliest: the top of the heap; NULL: none is set */
 	size_t n_timers;
-	size_t timers_cap;
 	uint64_t timer_order;
 
 	/* A timerfd and not epoll's timeout: that one stands still during suspend. */
@@ -81,103 +79,103 @@ static bool is_before(const struct loop_timer *a, const struct loop_timer *b)
 	return a->order < b->order;
 }
 
-static void heap_place(struct loop *l, size_t i, struct loop_timer *t)
+/* A pairing heap, whose nodes are the timers: prev is the parent of a first child, else the sibling
+ * before. Joins two heaps that have no siblings. */
+static struct loop_timer *heap_join(struct loop_timer *a, struct loop_timer *b)
 {
-	l->timers[i] = t;
-	t->pos = i + 1;
+	struct loop_timer *first, *other;
+
+	if (!a || !b)
+		return a ? a : b;
+	first = is_before(a, b) ? a : b;
+	other = first == a ? b : a;
+	other->next = first->child;
+	if (other->next)
+		other->next->prev = other;
+	other->prev = first;
+	first->child = other;
+	return first;
 }
 
-static void heap_up(struct loop *l, size_t i, struct loop_timer *t)
+/* Takes a list of siblings apart and makes one heap of them: in pairs from the left, then those
+ * from the right, which is what keeps it shallow. */
+static struct loop_timer *heap_gather(struct loop_timer *list)
 {
-	while (i > 0 && is_before(t, l->timers[(i - 1) / 2])) {
-		heap_place(l, i, l->timers[(i - 1) / 2]);
-		i = (i - 1) / 2;
+	struct loop_timer *pairs = NULL, *all = NULL;
+
+	while (list) {
+		struct loop_timer *a = list, *b = a->next;
+
+		list = b ? b->next : NULL;
+		a->next = NULL;
+		if (b)
+			b->next = NULL;
+		a = heap_join(a, b);
+		a->next = pairs;
+		pairs = a;
 	}
-	heap_place(l, i, t);
-}
+	while (pairs) {
+		struct loop_timer *rest = pairs->next;
 
-static void heap_down(struct loop *l, size_t i, struct loop_timer *t)
-{
-	for (;;) {
-		size_t child = 2 * i + 1;
-
-		if (child >= l->n_timers)
-			break;
-		if (child + 1 < l->n_timers && is_before(l->timers[child + 1], l->timers[child]))
-			child++;
-		if (!is_before(l->timers[child], t))
-			break;
-		heap_place(l, i, l->timers[child]);
-		i = child;
+		pairs->next = NULL;
+		all = heap_join(all, pairs);
+		pairs = rest;
 	}
-	heap_place(l, i, t);
+	return all;
 }
 
-/* Puts t at i, then wherever it belongs. */
-static void heap_settle(struct loop *l, size_t i, struct loop_timer *t)
+static void heap_remove(struct loop *l, struct loop_timer *t)
 {
-	if (i > 0 && is_before(t, l->timers[(i - 1) / 2]))
-		heap_up(l, i, t);
-	else
-		heap_down(l, i, t);
-}
+	struct loop_timer *below = heap_gather(t->child);
 
-static int heap_grow(struct loop *l)
-{
-	size_t cap = l->timers_cap ? l->timers_cap * 2 : TIMERS_FIRST_CAP;
-	struct loop_timer **timers;
-
-	if (l->n_timers < l->timers_cap)
-		return 0;
-	timers = realloc(l->timers, cap * sizeof(*timers));
-	if (!timers)
-		return -ENOMEM;
-	l->timers = timers;
-	l->timers_cap = cap;
-	return 0;
-}
-
-int loop_timer_at(struct loop *l, struct loop_timer *t, struct mono_time due)
-{
-	int r;
-
-	assert(t->pos == 0 || t->loop == l);
-	if (t->pos == 0) {
-		r = heap_grow(l);
-		if (r < 0)
-			return r;
-		l->n_timers++;
-		t->pos = l->n_timers;
-		t->loop = l;
+	if (t == l->first) {
+		l->first = below;
+	} else {
+		if (t->prev->child == t)
+			t->prev->child = t->next;
+		else
+			t->prev->next = t->next;
+		if (t->next)
+			t->next->prev = t->prev;
+		l->first = heap_join(l->first, below);
 	}
+	t->child = t->next = t->prev = NULL;
+}
+
+void loop_timer_at(struct loop *l, struct loop_timer *t, struct mono_time due)
+{
+	assert(!t->loop || t->loop == l);
+	loop_timer_cancel(t);
+	t->loop = l;
 	t->due = due;
 	t->order = l->timer_order++;
-	heap_settle(l, t->pos - 1, t);
-	return 0;
+	t->child = t->next = t->prev = NULL;
+	l->first = heap_join(l->first, t);
+	l->n_timers++;
 }
 
-int loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ns)
+void loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ns)
 {
 	struct mono_time due;
 
 	if (__builtin_add_overflow(loop_now(l).ns, ns, &due.ns))
 		due.ns = ns < 0 ? INT64_MIN : INT64_MAX;
-	return loop_timer_at(l, t, due);
+	loop_timer_at(l, t, due);
+}
+
+bool loop_timer_is_set(const struct loop_timer *t)
+{
+	return t->loop;
 }
 
 void loop_timer_cancel(struct loop_timer *t)
 {
 	struct loop *l = t->loop;
-	struct loop_timer *last;
-	size_t i;
 
-	if (t->pos == 0)
+	if (!l)
 		return;
-	i = t->pos - 1;
-	last = l->timers[--l->n_timers];
-	if (last != t)
-		heap_settle(l, i, last);
-	t->pos = 0;
+	heap_remove(l, t);
+	l->n_timers--;
 	t->loop = NULL;
 }
 
@@ -185,8 +183,8 @@ void loop_timer_cancel(struct loop_timer *t)
  * have run as were set at first: descriptors get their share. */
 static void run_timers(struct loop *l)
 {
-	for (size_t budget = l->n_timers; budget > 0 && l->n_timers > 0; budget--) {
-		struct loop_timer *t = l->timers[0];
+	for (size_t budget = l->n_timers; budget > 0 && l->first; budget--) {
+		struct loop_timer *t = l->first;
 
 		if (t->due.ns > l->now.ns)
 			break;
@@ -209,11 +207,11 @@ static void timer_io_cb(struct loop_fd *f, uint32_t events)
 /* Sets the timerfd to the earliest timer. Returns 1 when that one is due already, 0, or -errno. */
 static int arm_timer(struct loop *l)
 {
-	struct mono_time due = l->n_timers > 0 ? l->timers[0]->due : (struct mono_time){0};
+	struct mono_time due = l->first ? l->first->due : (struct mono_time){0};
 	struct itimerspec spec = {0};
 	int64_t wait;
 
-	if (l->n_timers > 0) {
+	if (l->first) {
 		if (due.ns <= l->now.ns)
 			return 1;
 		if (due.ns == l->armed.ns)
@@ -372,15 +370,14 @@ struct loop *loop_free(struct loop *l)
 	if (!l)
 		return NULL;
 	assert(!l->in_turn);
-	while (l->n_timers > 0)
-		loop_timer_cancel(l->timers[l->n_timers - 1]);
+	while (l->first)
+		loop_timer_cancel(l->first);
 	loop_wake_remove(&l->stop_wake);
 	loop_fd_remove(&l->timer_io);
 	if (l->timer_io.fd >= 0)
 		close(l->timer_io.fd);
 	if (l->epoll_fd >= 0)
 		close(l->epoll_fd);
-	free(l->timers);
 	free(l);
 	return NULL;
 }

@@ -37,14 +37,15 @@ struct loop_timer {
 	void (*cb)(struct loop_timer *t);
 	void *ctx;
 	struct mono_time due;
-	size_t pos;	/* place in the heap plus one; 0: not set */
-	uint64_t order; /* of the calls that set it: timers due together run in that order */
-	struct loop *loop;
+	uint64_t order;	   /* of the calls that set it: timers due together run in that order */
+	struct loop *loop; /* NULL while not set */
+	struct loop_timer *child, *next, *prev; /* of the loop's heap */
 };
 
-/* Sets or moves. Returns 0 or -ENOMEM. */
-int loop_timer_at(struct loop *l, struct loop_timer *t, struct mono_time due) must_check;
-int loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ns) must_check;
+/* Sets or moves. Needs no memory: what hangs on a timer goes on when there is none. */
+void loop_timer_at(struct loop *l, struct loop_timer *t, struct mono_time due);
+void loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ns);
+bool loop_timer_is_set(const struct loop_timer *t);
 void loop_timer_cancel(struct loop_timer *t); /* fine when not set */
 
 /* Wakes a loop from another thread (eventfd). Posts coalesce. */

@@ -48,8 +48,6 @@ struct mqtt {
 	struct mqtt_stats stats;
 };
 
-static const struct mono_time NEVER = {INT64_MAX};
-
 /* --- connection --- */
 
 static void aliases_clear(struct mqtt *m)
@@ -58,18 +56,9 @@ static void aliases_clear(struct mqtt *m)
 		free(m->aliases[--m->n_aliases]);
 }
 
-/* The timer is always set, NEVER when nothing is due: moving it needs no memory, and none is needed
- * to set it again from its own callback. */
-static void set_timer(struct mqtt *m, struct mono_time due)
-{
-	int r = loop_timer_at(m->loop, &m->timer, due);
-
-	assert(r == 0);
-}
-
 static void set_timer_in(struct mqtt *m, int64_t ns)
 {
-	set_timer(m, (struct mono_time){loop_now(m->loop).ns + ns});
+	loop_timer_in(m->loop, &m->timer, ns);
 }
 
 static void retry_later(struct mqtt *m)
@@ -96,7 +85,7 @@ static void end_connection(struct mqtt *m, const char *reason)
 		m->stats.failed_attempts++;
 	}
 	m->state = STATE_CLOSING;
-	set_timer(m, NEVER);
+	loop_timer_cancel(&m->timer);
 	aliases_clear(m);
 	mqtt_link_close(m->link);
 	if (m->handlers->disconnected)
@@ -133,7 +122,7 @@ static void on_opened(struct mqtt *m, const struct mqtt_opened *o)
 	m->packet_maximum = at_most(o->packet_maximum, MQTT_PACKET_MAX);
 	m->unacknowledged = 0;
 	m->stats.connects++;
-	set_timer(m, NEVER);
+	loop_timer_cancel(&m->timer);
 	if (m->handlers->connected)
 		m->handlers->connected(m->ctx, o->session_present);
 }
@@ -414,7 +403,8 @@ static int join_loop(struct mqtt *m)
 	r = loop_wake_add(m->loop, &m->wake);
 	if (r < 0)
 		return r;
-	return loop_timer_in(m->loop, &m->timer, 0);
+	loop_timer_in(m->loop, &m->timer, 0);
+	return 0;
 }
 
 int mqtt_new(struct mqtt **ret, struct loop *l, const struct mqtt_options *opt,

@@ -41,7 +41,7 @@ static void on_tick(struct loop_timer *t)
 	struct program *p = t->ctx;
 
 	relay_tick(p->relay);
-	(void)!loop_timer_in(p->loop, t, NS_PER_S);
+	loop_timer_in(p->loop, t, NS_PER_S);
 }
 
 static void on_changed(void *ctx, const struct conf_key *key, const char *label)
@@ -92,9 +92,9 @@ static int serve(struct program *p, struct error *err)
 	if (r == 0)
 		r = loop_signal_add(p->loop, &p->signals, signos, array_len(signos));
 	if (r == 0)
-		r = loop_timer_in(p->loop, &p->timer, NS_PER_S);
-	if (r == 0)
 		r = relay_start(&p->relay, p->conf, timebase_system(), err);
+	if (r == 0)
+		loop_timer_in(p->loop, &p->timer, NS_PER_S);
 	if (r == 0)
 		r = loop_run(p->loop);
 	if (r < 0 && !err->text[0])

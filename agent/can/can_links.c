@@ -51,9 +51,7 @@ struct can_links {
 
 static void set_timer(struct link *k, int64_t ns)
 {
-	if (loop_timer_in(k->all->loop, &k->timer, ns) < 0)
-		log_error("link_failed", "interface=%s what=no memory for a timer",
-			  k->want.interface);
+	loop_timer_in(k->all->loop, &k->timer, ns);
 }
 
 /* Says it when the reason changes; goes on trying quietly. */
@@ -306,7 +304,7 @@ static int start(struct can_links *ls, const struct can_link_settings *s)
 	if (s->bitrate > 0 || s->restart_ms > 0)
 		r = loop_wake_add(ls->loop, &k->done);
 	if (r == 0 && s->bitrate > 0)
-		r = loop_timer_in(ls->loop, &k->timer, 0);
+		set_timer(k, 0);
 	return r < 0 ? r : can_watch_add(ls->watch, &k->watcher, s->interface);
 }
 

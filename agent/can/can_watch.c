@@ -299,8 +299,7 @@ static void on_tick(struct loop_timer *t)
 	if (w->io.fd < 0)
 		watch_open(w);
 	ask_all(w);
-	if (loop_timer_in(w->loop, t, CAN_WATCH_PERIOD_MS * NS_PER_MS) < 0)
-		log_error("link_watch_failed", "what=no memory for a timer");
+	loop_timer_in(w->loop, t, CAN_WATCH_PERIOD_MS * NS_PER_MS);
 }
 
 /* ---- the watch ---- */
@@ -355,7 +354,8 @@ int can_watch_add(struct can_watch *w, struct can_watcher *watcher, const char *
 	watcher->link = l;
 	watcher->next = l->watchers;
 	l->watchers = watcher;
-	return loop_timer_in(w->loop, &w->tick, 0);
+	loop_timer_in(w->loop, &w->tick, 0);
+	return 0;
 }
 
 void can_watch_remove(struct can_watcher *watcher)

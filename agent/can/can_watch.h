@@ -46,7 +46,7 @@ int can_watch_new(struct can_watch **ret, struct loop *loop, struct counters *co
 		  const struct can_watch_kernel *kernel) must_check;
 struct can_watch *can_watch_free(struct can_watch *w); /* NULL is fine; always returns NULL */
 
-/* Returns 0, -ENOMEM, or -ENOSPC: CAN_WATCH_LINKS_MAX interfaces. The first look is in the loop's
+/* Returns 0, or -ENOSPC: CAN_WATCH_LINKS_MAX interfaces. The first look is in the loop's
  * next turn. */
 int can_watch_add(struct can_watch *w, struct can_watcher *watcher,
 		  const char *interface) must_check;

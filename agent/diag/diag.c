@@ -48,11 +48,6 @@ static struct diag *diag_of(struct source *s)
 	return (struct diag *)s;
 }
 
-static void out_of_memory(struct diag *d)
-{
-	can_port_fail(&d->port, ENOMEM);
-}
-
 /* ---- schedule ---- */
 
 static bool is_discovering(const struct diag *d)
@@ -83,27 +78,29 @@ static void say_schedule(const struct diag *d)
 	}
 }
 
-static int set_schedule(struct diag *d)
+static void set_schedule(struct diag *d)
 {
-	int r = 0;
-
 	d->schedule = d->scratch;
 	memset(d->last, 0, sizeof(d->last));
 	memset(d->silence.items, 0, sizeof(d->silence.items));
 	d->asked = DIAG_REQUESTS_MAX;
 	d->poll.n = 0;
-	for (size_t i = 0; r == 0 && i < d->schedule.n; i++)
-		r = poll_add(&d->poll, d->schedule.items[i].period_ns);
+	for (size_t i = 0; i < d->schedule.n; i++) {
+		int r = poll_add(&d->poll, d->schedule.items[i].period_ns);
+
+		assert(r == 0); /* there is room for DIAG_REQUESTS_MAX */
+	}
 	say_schedule(d);
-	return r == 0 && can_port_is_open(&d->port) ? poll_start(&d->poll) : r;
+	if (can_port_is_open(&d->port))
+		poll_start(&d->poll);
 }
 
 /* Other rules, or something learnt: nothing happens where that asks for the same. */
 static void reschedule(struct diag *d)
 {
 	diag_schedule_make(&d->scratch, d->polls, d->learnt, d->n_polls, &d->coverage);
-	if (!diag_schedule_equal(&d->scratch, &d->schedule) && set_schedule(d) < 0)
-		out_of_memory(d);
+	if (!diag_schedule_equal(&d->scratch, &d->schedule))
+		set_schedule(d);
 }
 
 /* ---- the end of a request ---- */
@@ -154,16 +151,16 @@ static void say_silence(const struct diag *d, enum silence_change change)
 }
 
 /* Parked cars have ECUs that sleep: asking them all the time would keep them, or the bus, awake. */
-static int mind_silence(struct diag *d, const struct diag_result *r)
+static void mind_silence(struct diag *d, const struct diag_result *r)
 {
 	say_silence(d, silence_note(&d->silence, d->asked, r));
-	return silence_is_on(&d->silence) ? poll_hold(&d->poll, d->opt.silent_ns) : 0;
+	if (silence_is_on(&d->silence))
+		poll_hold(&d->poll, d->opt.silent_ns);
 }
 
 static void request_done(struct diag *d)
 {
-	if (poll_done(&d->poll) < 0)
-		out_of_memory(d);
+	poll_done(&d->poll);
 }
 
 /* ---- delivery ---- */
@@ -261,9 +258,8 @@ static void on_ended(struct diag_session *s, const struct diag_result *r)
 
 	diag_count(d->base.env->counters, r->end);
 	say(d, r);
-	if (mind_silence(d, r) < 0) {
-		out_of_memory(d);
-	} else if (r->end == DIAG_END_OK) {
+	mind_silence(d, r);
+	if (r->end == DIAG_END_OK) {
 		on_response(d, r);
 	} else {
 		if (blames_group(r))
@@ -315,8 +311,7 @@ static void not_sent(struct diag *d, int error)
 	}
 	diag_count(d->base.env->counters, r.end);
 	say(d, &r);
-	if (mind_silence(d, &r) < 0)
-		out_of_memory(d);
+	mind_silence(d, &r);
 	request_done(d);
 }
 
@@ -324,8 +319,8 @@ static void not_sent(struct diag *d, int error)
 static void asked(struct diag *d)
 {
 	counter_add(&d->base.env->counters->diag_requests, 1);
-	if (diag_session_asked_all(&d->session) && poll_hold(&d->poll, d->opt.p2_ns) < 0)
-		out_of_memory(d);
+	if (diag_session_asked_all(&d->session))
+		poll_hold(&d->poll, d->opt.p2_ns);
 }
 
 static void count_skipped(struct diag *d)
@@ -371,8 +366,7 @@ static void port_opened(struct can_port *p)
 
 	d->silence.ecu = 0;
 	diag_session_start(&d->session, d->fds);
-	if (poll_start(&d->poll) < 0)
-		out_of_memory(d);
+	poll_start(&d->poll);
 }
 
 static void forget_request(struct diag *d)

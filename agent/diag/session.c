@@ -17,10 +17,7 @@ static void end(struct diag_session *s, struct diag_result r)
 
 static void wait(struct diag_session *s, int64_t ns)
 {
-	int r = loop_timer_in(s->loop, &s->timer, ns);
-
-	if (r < 0)
-		s->failed(s, -r); /* without a timer it could wait for ever */
+	loop_timer_in(s->loop, &s->timer, ns);
 }
 
 /* The kernel's own verdicts, N_Bs and N_Cr, shall come before ours: they say what was wrong. */
@@ -105,7 +102,7 @@ int diag_session_ask(struct diag_session *s, const struct diag_request *r)
 	s->repeats_next = false;
 	e = transmit(s, &len);
 	if (e == 0)
-		e = loop_timer_in(s->loop, &s->timer, answer_time(s, len));
+		wait(s, answer_time(s, len));
 	s->active = e == 0;
 	return e;
 }

@@ -25,8 +25,7 @@ static int say(const struct service *s, const char *state)
 
 static void set_timer(struct service *s, int part)
 {
-	if (loop_timer_in(s->loop, &s->timer, s->notify.watchdog_ns / part) < 0)
-		log_error("watchdog_failed", "what=no memory for a timer");
+	loop_timer_in(s->loop, &s->timer, s->notify.watchdog_ns / part);
 }
 
 static void on_timer(struct loop_timer *t)
@@ -72,7 +71,7 @@ static int begin_watch(struct service *s)
 		return 0;
 	r = loop_wake_add(s->loop, &s->answered);
 	if (r == 0)
-		r = loop_timer_in(s->loop, &s->timer, s->notify.watchdog_ns / ASKS);
+		set_timer(s, ASKS);
 	return r;
 }
 

@@ -461,7 +461,7 @@ static int start_raw(struct j1939 *c, const struct j1939_options *opt, struct er
 	return can_port_start(&c->port, opt->can.interface, err);
 }
 
-static int start_health(struct j1939 *c, const struct j1939_options *opt)
+static void start_health(struct j1939 *c, const struct j1939_options *opt)
 {
 	static const struct bus_health_reads real = {can_link_read, can_traffic_read};
 
@@ -472,7 +472,7 @@ static int start_health(struct j1939 *c, const struct j1939_options *opt)
 		.bus = c->bus,
 		.period_ns = opt->can.status_period_ns,
 	};
-	return bus_health_start(&c->health);
+	bus_health_start(&c->health);
 }
 
 static int start(struct j1939 *c, const struct j1939_options *opt, struct error *err)
@@ -489,7 +489,9 @@ static int start(struct j1939 *c, const struct j1939_options *opt, struct error 
 	c->port.readable = on_readable;
 	c->port.protocol = "CAN_J1939";
 	r = can_port_start(&c->port, opt->can.interface, err);
-	return r < 0 ? r : start_health(c, opt); /* its timer is due after the port's */
+	if (r == 0)
+		start_health(c, opt); /* its timer is due after the port's */
+	return r;
 }
 
 static void prepare(struct j1939 *c, const struct j1939_options *opt)

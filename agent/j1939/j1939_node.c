@@ -38,8 +38,8 @@ static bool is_wanted(const struct frame_match *m, size_t n, uint32_t pgn)
 
 static void start_requests(struct j1939_node *n)
 {
-	if (n->claim.state == J1939_CLAIM_HELD && n->poll.n > 0 && poll_start(&n->poll) < 0)
-		log_error("poll_failed", "source=%s what=no memory", n->name);
+	if (n->claim.state == J1939_CLAIM_HELD && n->poll.n > 0)
+		poll_start(&n->poll);
 }
 
 void j1939_node_choose(struct j1939_node *n, const struct frame_match *matches, size_t n_matches)
@@ -82,8 +82,7 @@ static void ask(struct poll *p, size_t item)
 		poll_stop(&n->poll);
 		claim(n, CLAIM_AGAIN_MS);
 	}
-	if (poll_done(p) < 0)
-		log_error("poll_failed", "source=%s what=no memory", n->name);
+	poll_done(p);
 }
 
 /* Acknowledgements go to all and say to whom; those of old nodes do not (255). */
@@ -127,8 +126,7 @@ static int send_name(struct j1939_node *n)
 
 static void set_timer(struct j1939_node *n, unsigned ms)
 {
-	if (loop_timer_in(n->env->loop, &n->timer, ms * NS_PER_MS) < 0)
-		log_error("j1939_claim_failed", "source=%s what=no memory", n->name);
+	loop_timer_in(n->env->loop, &n->timer, ms * NS_PER_MS);
 }
 
 static void claim(struct j1939_node *n, unsigned wait_ms)
@@ -142,8 +140,7 @@ static void claim(struct j1939_node *n, unsigned wait_ms)
 static void defend(struct j1939_node *n)
 {
 	(void)send_name(n);
-	if (poll_hold(&n->poll, HOLD_MS * NS_PER_MS) < 0)
-		log_error("poll_failed", "source=%s what=no memory", n->name);
+	poll_hold(&n->poll, HOLD_MS * NS_PER_MS);
 }
 
 static void act(struct j1939_node *n, enum j1939_claim_act what)

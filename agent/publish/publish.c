@@ -49,8 +49,7 @@ void publish_kick(struct publish *p)
 
 static void subscribe_later(struct publish *p)
 {
-	if (loop_timer_in(p->loop, &p->resubscribe, SUBSCRIBE_RETRY_S * NS_PER_S) < 0)
-		log_error("subscribe_failed", "what=no memory for a timer");
+	loop_timer_in(p->loop, &p->resubscribe, SUBSCRIBE_RETRY_S * NS_PER_S);
 }
 
 static void subscribe(struct publish *p)

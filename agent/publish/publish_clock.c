@@ -71,8 +71,7 @@ static void on_look(struct loop_timer *t)
 
 	publish_clock_look(p);
 	publish_pump(p);
-	if (loop_timer_in(p->loop, t, LOOK_S * NS_PER_S) < 0)
-		log_error("clock_look_failed", "what=no memory for a timer");
+	loop_timer_in(p->loop, t, LOOK_S * NS_PER_S);
 }
 
 void publish_clock_start(struct publish *p)
@@ -83,6 +82,5 @@ void publish_clock_start(struct publish *p)
 								    .ctx = p->opt.ctx});
 	p->look = (struct loop_timer){.cb = on_look, .ctx = p};
 	tell_store(p);
-	if (loop_timer_in(p->loop, &p->look, LOOK_S * NS_PER_S) < 0)
-		log_error("clock_look_failed", "what=no memory for a timer");
+	loop_timer_in(p->loop, &p->look, LOOK_S * NS_PER_S);
 }

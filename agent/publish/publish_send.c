@@ -300,10 +300,8 @@ static void set_timer(struct publish *p, int failure)
 {
 	struct mono_time due = {publish_now(p).ns + PUBLISH_RETRY_MS * NS_PER_MS};
 
-	if (failure == 0 && !flight_next_due(p->flight, &due))
-		return;
-	if (loop_timer_at(p->loop, &p->timer, due) < 0)
-		log_error("publish_failed", "what=no memory for a timer");
+	if (failure != 0 || flight_next_due(p->flight, &due))
+		loop_timer_at(p->loop, &p->timer, due);
 }
 
 static void count_corrupt(struct publish *p)

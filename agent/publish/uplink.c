@@ -31,18 +31,12 @@ struct uplink {
 	_Atomic int64_t stop_wait_ns;
 };
 
-static void arm(struct uplink *u, struct loop_timer *t, struct mono_time due)
-{
-	if (loop_timer_at(u->loop, t, due) < 0)
-		log_error("outbox_timer_failed", "what=no memory");
-}
-
 static void arm_flush(struct uplink *u)
 {
 	struct mono_time due;
 
-	if (u->flush.pos == 0 && store_flush_due(u->store, &due))
-		arm(u, &u->flush, due);
+	if (!loop_timer_is_set(&u->flush) && store_flush_due(u->store, &due))
+		loop_timer_at(u->loop, &u->flush, due);
 }
 
 static void on_corrupt(void *ctx)
@@ -75,7 +69,7 @@ static void on_flush(struct loop_timer *t)
 	if (report(u, "outbox_flush_failed", store_flush(u->store)))
 		arm_flush(u);
 	else
-		arm(u, t, retry);
+		loop_timer_at(u->loop, t, retry);
 }
 
 static void on_expire(struct loop_timer *t)
@@ -92,7 +86,7 @@ static void on_expire(struct loop_timer *t)
 			publish_kick(u->publish);
 		}
 	}
-	arm(u, t, next);
+	loop_timer_at(u->loop, t, next);
 	arm_flush(u);
 }
 
@@ -194,11 +188,10 @@ static int prepare(struct uplink *u, struct batch_queue *queue, const struct upl
 	if (r == 0)
 		r = loop_wake_add(u->loop, &u->asked);
 	if (r == 0)
-		r = loop_timer_in(u->loop, &u->expire, 0);
-	if (r == 0)
 		r = intake_new(&u->intake, u->loop, queue, u->store, u->counters, &on);
 	if (r < 0)
 		return r;
+	loop_timer_in(u->loop, &u->expire, 0);
 	pub.changed = on_changed;
 	pub.corrupt = on_corrupt;
 	pub.ctx = u;

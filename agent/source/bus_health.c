@@ -22,9 +22,7 @@ static const struct source_env *env_of(const struct bus_health *h)
 
 static void set_timer(struct bus_health *h, struct mono_time due)
 {
-	if (loop_timer_at(env_of(h)->loop, &h->timer, due) < 0)
-		log_error("bus_status_failed", "source=%s what=no memory for a timer",
-			  h->source->name);
+	loop_timer_at(env_of(h)->loop, &h->timer, due);
 }
 
 /* A pipeline that is busy gets a change again after the gap; counts lose nothing by waiting. */
@@ -282,7 +280,7 @@ static void on_timer(struct loop_timer *t)
 	tell_change(h);
 }
 
-int bus_health_start(struct bus_health *h)
+void bus_health_start(struct bus_health *h)
 {
 	h->timer = (struct loop_timer){.cb = on_timer, .ctx = h};
 	h->status.state = BUS_UNKNOWN;
@@ -292,7 +290,7 @@ int bus_health_start(struct bus_health *h)
 		env_of(h)->payload && bus_status_find(env_of(h)->cat, h->bus) != CATALOG_NONE;
 	h->look_due = timebase_mono(env_of(h)->tb);
 	h->told.ns = h->look_due.ns - BUS_HEALTH_GAP_MS * NS_PER_MS;
-	return loop_timer_in(env_of(h)->loop, &h->timer, 0);
+	loop_timer_in(env_of(h)->loop, &h->timer, 0);
 }
 
 void bus_health_stop(struct bus_health *h)

@@ -50,8 +50,8 @@ struct bus_health {
 	} noted;			/* error frames of which no line has told yet */
 };
 
-/* Returns 0 or -ENOMEM. The first status goes with the loop. */
-int bus_health_start(struct bus_health *h) must_check;
+/* The first status goes with the loop. */
+void bus_health_start(struct bus_health *h);
 void bus_health_stop(struct bus_health *h); /* a zeroed one is fine */
 
 /* An error frame; len bytes of data as it came. Counts it (frames_error), and tells a change of

@@ -35,8 +35,7 @@ void can_port_fail(struct can_port *p, int error)
 	}
 	p->error = error;
 	p->up_again = false;
-	if (loop_timer_in(env->loop, &p->retry, wait_s * NS_PER_S) < 0)
-		source_end(p->source);
+	loop_timer_in(env->loop, &p->retry, wait_s * NS_PER_S);
 }
 
 static int try_open(struct can_port *p)
@@ -119,7 +118,8 @@ int can_port_start(struct can_port *p, const char *interface, struct error *err)
 	}
 	memcpy(p->interface, interface, len + 1);
 	watch(p);
-	return loop_timer_in(p->source->env->loop, &p->retry, 0);
+	loop_timer_in(p->source->env->loop, &p->retry, 0);
+	return 0;
 }
 
 bool can_port_is_open(const struct can_port *p)
@@ -129,8 +129,8 @@ bool can_port_is_open(const struct can_port *p)
 
 void can_port_retry(struct can_port *p)
 {
-	if (!can_port_is_open(p) && loop_timer_in(p->source->env->loop, &p->retry, 0) < 0)
-		source_end(p->source);
+	if (!can_port_is_open(p))
+		loop_timer_in(p->source->env->loop, &p->retry, 0);
 }
 
 static void say_dropped(struct can_port *p, uint32_t frames, const char *what)

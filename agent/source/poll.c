@@ -10,15 +10,15 @@ static struct poll_item *earliest(struct poll *p)
 	return first;
 }
 
-static int set_timer(struct poll *p)
+static void set_timer(struct poll *p)
 {
 	const struct poll_item *it = earliest(p);
 	struct mono_time due;
 
 	if (!p->running || p->asking || !it)
-		return 0;
+		return;
 	due = it->due.ns > p->not_before.ns ? it->due : p->not_before;
-	return loop_timer_at(p->loop, &p->timer, due);
+	loop_timer_at(p->loop, &p->timer, due);
 }
 
 /* To the first time of its grid that is still ahead. */
@@ -72,7 +72,7 @@ void poll_clear(struct poll *p)
 	p->n = 0;
 }
 
-int poll_start(struct poll *p)
+void poll_start(struct poll *p)
 {
 	struct mono_time now = loop_now(p->loop);
 
@@ -85,7 +85,7 @@ int poll_start(struct poll *p)
 	}
 	p->running = true;
 	loop_timer_cancel(&p->timer);
-	return set_timer(p);
+	set_timer(p);
 }
 
 void poll_stop(struct poll *p)
@@ -103,17 +103,17 @@ static void wait_at_least(struct poll *p, int64_t ns)
 		p->not_before.ns = until;
 }
 
-int poll_done(struct poll *p)
+void poll_done(struct poll *p)
 {
 	if (!p->asking)
-		return 0;
+		return;
 	p->asking = false;
 	wait_at_least(p, p->gap_ns);
-	return set_timer(p);
+	set_timer(p);
 }
 
-int poll_hold(struct poll *p, int64_t ns)
+void poll_hold(struct poll *p, int64_t ns)
 {
 	wait_at_least(p, ns);
-	return set_timer(p);
+	set_timer(p);
 }

@@ -42,12 +42,12 @@ int poll_add(struct poll *p, int64_t period_ns) must_check;
 void poll_clear(struct poll *p); /* no items; as poll_stop */
 
 /* From now on, first turns spread evenly; also when running already. A request that is in flight
- * goes on: its poll_done comes before the next. Returns 0 or -ENOMEM. */
-int poll_start(struct poll *p) must_check;
+ * goes on: its poll_done comes before the next. */
+void poll_start(struct poll *p);
 /* No more requests; what is in flight is forgotten, its poll_done does nothing. So is a hold. */
 void poll_stop(struct poll *p);
 
-/* The request has ended, one way or the other. Returns 0 or -ENOMEM. */
-int poll_done(struct poll *p) must_check;
-/* No request for ns from now, after what is in flight. Returns 0 or -ENOMEM. */
-int poll_hold(struct poll *p, int64_t ns) must_check;
+/* The request has ended, one way or the other. */
+void poll_done(struct poll *p);
+/* No request for ns from now, after what is in flight. */
+void poll_hold(struct poll *p, int64_t ns);

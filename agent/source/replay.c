@@ -236,8 +236,8 @@ static bool hand_over(struct replay *r)
 			struct mono_time at = {due > now + PACE_NS ? due : now + PACE_NS};
 
 			loop_fd_remove(&r->io);
-			if (loop_timer_at(env->loop, &r->timer, at) == 0)
-				return false;
+			loop_timer_at(env->loop, &r->timer, at);
+			return false;
 		}
 	}
 	if (env->frame(env->ctx, &r->line.frame) == SOURCE_BUSY) {
@@ -274,8 +274,7 @@ static void run(struct replay *r)
 			return;
 	}
 	loop_fd_remove(&r->io);
-	if (loop_timer_in(r->base.env->loop, &r->timer, 0) < 0)
-		wait_for_input(r);
+	loop_timer_in(r->base.env->loop, &r->timer, 0);
 }
 
 static void on_timer(struct loop_timer *t)
@@ -334,7 +333,8 @@ static int open_input(struct replay *r, struct error *err)
 		error_set(err, "%s: not a regular file, so it cannot loop", r->path);
 		return -EINVAL;
 	}
-	return loop_timer_in(r->base.env->loop, &r->timer, 0);
+	loop_timer_in(r->base.env->loop, &r->timer, 0);
+	return 0;
 }
 
 int replay_new(struct source **ret, const struct source_env *env, const char *name,

@@ -367,7 +367,9 @@ static int start(struct socketcan *c, const struct socketcan_options *opt, struc
 		.period_ns = opt->status_period_ns,
 	};
 	r = can_port_start(&c->port, opt->interface, err);
-	return r < 0 ? r : bus_health_start(&c->health); /* its timer is due after the port's */
+	if (r == 0)
+		bus_health_start(&c->health); /* its timer is due after the port's */
+	return r;
 }
 
 int socketcan_new(struct source **ret, const struct source_env *env, const char *name,

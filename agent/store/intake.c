@@ -295,8 +295,7 @@ void intake_run(struct intake *in)
 		loop_timer_cancel(&in->retry);
 		return;
 	}
-	if (loop_timer_in(in->loop, &in->retry, again) < 0)
-		log_error("store_failed", "what=no memory for a timer");
+	loop_timer_in(in->loop, &in->retry, again);
 }
 
 bool intake_is_idle(const struct intake *in)

@@ -44,8 +44,7 @@ int txn_begin(struct ingest *in)
 
 	if (r == 0 && !stream_in_transaction(in->stream)) {
 		r = stream_begin(in->stream);
-		(void)!loop_timer_in(in->loop, &in->commit_timer,
-				     in->tuning.group_commit_ms * NS_PER_MS);
+		loop_timer_in(in->loop, &in->commit_timer, in->tuning.group_commit_ms * NS_PER_MS);
 	}
 	return r;
 }

@@ -139,7 +139,7 @@ static void on_maintain_timer(struct loop_timer *t)
 	ingest_commit(in);
 	more = ingest_maintain(in);
 	publish_stats(in);
-	(void)!loop_timer_in(in->loop, t, (more ? MAINTAIN_MORE_MS : MAINTAIN_MS) * NS_PER_MS);
+	loop_timer_in(in->loop, t, (more ? MAINTAIN_MORE_MS : MAINTAIN_MS) * NS_PER_MS);
 }
 
 /* What other threads asked for. */
@@ -162,7 +162,7 @@ static void on_wake(struct loop_wake *w)
 		r = stream_set_max(in->stream, ingest_file_max(in->tuning.max_bytes));
 	if (r < 0)
 		log_error("stream_limit_failed", "error=\"%s\"", strerror(-r));
-	(void)!loop_timer_in(in->loop, &in->maintain_timer, 0);
+	loop_timer_in(in->loop, &in->maintain_timer, 0);
 }
 
 /* ---- life ---- */
@@ -186,11 +186,10 @@ static int init(struct ingest *in, const struct ingest_options *opt, struct erro
 		r = ingest_restore(in, err);
 	if (r == 0)
 		r = loop_wake_add(in->loop, &in->wake);
-	if (r == 0)
-		r = loop_timer_in(in->loop, &in->maintain_timer, 0);
-	if (r == 0)
-		r = mqtt_new(&in->mqtt, in->loop, &opt->mqtt, &handlers, in);
-	return r;
+	if (r < 0)
+		return r;
+	loop_timer_in(in->loop, &in->maintain_timer, 0);
+	return mqtt_new(&in->mqtt, in->loop, &opt->mqtt, &handlers, in);
 }
 
 int ingest_new(struct ingest **ret, const struct ingest_options *opt, struct error *err)

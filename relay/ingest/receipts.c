@@ -25,9 +25,9 @@ static void queue_sender(struct ingest *in, struct sender *s)
 {
 	if (!s->queued)
 		queue_push(in, s);
-	if (!in->receipt_timer.pos)
-		(void)!loop_timer_in(in->loop, &in->receipt_timer,
-				     (in->tuning.receipt_interval_ms / 8 + 1) * NS_PER_MS);
+	if (!loop_timer_is_set(&in->receipt_timer))
+		loop_timer_in(in->loop, &in->receipt_timer,
+			      (in->tuning.receipt_interval_ms / 8 + 1) * NS_PER_MS);
 }
 
 void receipt_mark(struct ingest *in, struct lane *l, uint64_t from, uint64_t through)

@@ -20,7 +20,7 @@ static void many_cb(struct loop_timer *t)
 	size_t i = (size_t)(t - m->timers);
 
 	ck_assert(m->expected[i]);
-	ck_assert_uint_eq(t->pos, 0);
+	ck_assert(!loop_timer_is_set(t));
 	ck_assert_int_le(t->due.ns, loop_now(l).ns);
 	ck_assert_int_ge(t->due.ns, m->last_due.ns);
 	if (t->due.ns == m->last_due.ns && m->fired > 0)
@@ -51,7 +51,7 @@ static void run_many(unsigned seed)
 		}
 		m.timers[i].cb = many_cb;
 		m.timers[i].ctx = &m;
-		ck_assert_int_eq(loop_timer_at(l, &m.timers[i], due), 0);
+		loop_timer_at(l, &m.timers[i], due);
 		m.expected[i] = true;
 	}
 	for (size_t i = 0; i < TIMERS; i++)
@@ -80,7 +80,7 @@ END_TEST
 static void again_cb(struct loop_timer *t)
 {
 	n_calls++;
-	ck_assert_int_eq(loop_timer_in(l, t, 0), 0);
+	loop_timer_in(l, t, 0);
 }
 
 START_TEST(a_timer_that_sets_itself_again_lets_go)
@@ -88,8 +88,8 @@ START_TEST(a_timer_that_sets_itself_again_lets_go)
 	struct loop_timer a = {.cb = again_cb}, b = {.cb = count_cb};
 
 	n_calls = 0;
-	ck_assert_int_eq(loop_timer_in(l, &a, 0), 0);
-	ck_assert_int_eq(loop_timer_in(l, &b, 0), 0);
+	loop_timer_in(l, &a, 0);
+	loop_timer_in(l, &b, 0);
 	turn();
 	ck_assert_int_eq(n_calls, 2); /* each once */
 	turn();
@@ -121,7 +121,7 @@ START_TEST(a_timer_may_cancel_and_free_others)
 	for (size_t i = 0; i < array_len(victims); i++) {
 		victims[i] = calloc(1, sizeof(*victims[i]));
 		victims[i]->cb = cancel_others_cb;
-		ck_assert_int_eq(loop_timer_in(l, victims[i], 5), 0);
+		loop_timer_in(l, victims[i], 5);
 	}
 	timebase_fake_advance(&fake, 5);
 	turn();
@@ -136,11 +136,11 @@ START_TEST(far_timers_do_not_overflow)
 	struct loop_timer t = {.cb = count_cb};
 
 	n_calls = 0;
-	ck_assert_int_eq(loop_timer_in(l, &t, INT64_MAX), 0);
+	loop_timer_in(l, &t, INT64_MAX);
 	ck_assert_int_eq(t.due.ns, INT64_MAX);
 	turn();
 	ck_assert_int_eq(n_calls, 0);
-	ck_assert_int_eq(loop_timer_in(l, &t, -5), 0);
+	loop_timer_in(l, &t, -5);
 	turn();
 	ck_assert_int_eq(n_calls, 1);
 }
@@ -150,10 +150,9 @@ START_TEST(freeing_the_loop_clears_its_timers)
 {
 	struct loop_timer t = {.cb = count_cb};
 
-	ck_assert_int_eq(loop_timer_in(l, &t, 5), 0);
+	loop_timer_in(l, &t, 5);
 	l = loop_free(l);
-	ck_assert_uint_eq(t.pos, 0);
-	ck_assert_ptr_null(t.loop);
+	ck_assert(!loop_timer_is_set(&t));
 	loop_timer_cancel(&t);
 }
 END_TEST
@@ -167,7 +166,7 @@ START_TEST(real_time_waits_without_spinning)
 	l = loop_free(l);
 	ck_assert_int_eq(loop_new(&l, timebase_system()), 0);
 	n_calls = 0;
-	ck_assert_int_eq(loop_timer_in(l, &t, 50 * NS_PER_MS), 0);
+	loop_timer_in(l, &t, 50 * NS_PER_MS);
 	for (; n_calls == 0; turns++)
 		ck_assert_int_eq(loop_turn(l, -1), 0);
 	waited = timebase_mono(timebase_system()).ns - start;
@@ -188,7 +187,7 @@ START_TEST(nothing_to_do_means_waiting)
 
 	/* The fake clock stands still, so the timer never comes due: each turn waits all the same.
 	 */
-	ck_assert_int_eq(loop_timer_in(l, &t, 10 * NS_PER_MS), 0);
+	loop_timer_in(l, &t, 10 * NS_PER_MS);
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(loop_turn(l, 100), 0);
 	ck_assert_int_ge(timebase_mono(timebase_system()).ns - start, 30 * NS_PER_MS);
@@ -212,8 +211,8 @@ START_TEST(time_is_read_once_a_turn)
 	struct loop_timer a = {.cb = note_time_cb, .ctx = NULL};
 	struct loop_timer b = {.cb = note_time_cb, .ctx = &times};
 
-	ck_assert_int_eq(loop_timer_in(l, &a, 0), 0);
-	ck_assert_int_eq(loop_timer_in(l, &b, 0), 0);
+	loop_timer_in(l, &a, 0);
+	loop_timer_in(l, &b, 0);
 	turn();
 	ck_assert_int_eq(times[0].ns, 1000);
 	ck_assert_int_eq(times[1].ns, 1000);

@@ -1,7 +1,7 @@
 #include "agent/batch/pipeline.h"
 
 #include "agent/decode/decode.h"
-#include "base/limit.h"
+#include "agent/health/limit.h"
 #include "base/log.h"
 
 struct claim {

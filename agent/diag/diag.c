@@ -5,9 +5,9 @@
 #include "agent/diag/report.h"
 #include "agent/diag/silence.h"
 #include "agent/diag/uds.h"
+#include "agent/health/limit.h"
 #include "agent/source/can_port.h"
 #include "agent/source/poll.h"
-#include "base/limit.h"
 #include "base/log.h"
 
 #include <inttypes.h>

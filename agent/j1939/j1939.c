@@ -1,9 +1,9 @@
 #include "agent/j1939/j1939.h"
 
 #include "agent/can/can_interface.h"
+#include "agent/health/limit.h"
 #include "agent/j1939/j1939_node.h"
 #include "agent/source/can_port.h"
-#include "base/limit.h"
 #include "base/log.h"
 
 #include <stdio.h>

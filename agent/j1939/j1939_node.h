@@ -2,11 +2,11 @@
  * asks for (PGN 59904, SAE J1939-21 §5.4.2). For agent/j1939/j1939.c. */
 #pragma once
 
+#include "agent/health/limit.h"
 #include "agent/j1939/j1939_claim.h"
 #include "agent/j1939/j1939_wire.h"
 #include "agent/source/poll.h"
 #include "agent/source/source.h"
-#include "base/limit.h"
 
 enum { J1939_REQUESTS_MAX = 256, J1939_REQUEST_GAP_MS = 50 };
 

@@ -1,11 +1,11 @@
 /* agent/publish/publish_private.h: what the files of publish share. */
 #pragma once
 
+#include "agent/health/limit.h"
 #include "agent/publish/clock_repair.h"
 #include "agent/publish/flight.h"
 #include "agent/publish/hole.h"
 #include "agent/publish/publish.h"
-#include "base/limit.h"
 #include "base/log.h"
 
 #include <inttypes.h>

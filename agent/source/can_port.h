@@ -6,8 +6,8 @@
 #pragma once
 
 #include "agent/can/can_watch.h"
+#include "agent/health/limit.h"
 #include "agent/source/source.h"
-#include "base/limit.h"
 
 #include <net/if.h>
 

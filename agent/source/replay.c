@@ -1,8 +1,8 @@
 #include "agent/source/replay.h"
 
+#include "agent/health/limit.h"
 #include "agent/source/candump.h"
 #include "agent/source/log_input.h"
-#include "base/limit.h"
 #include "base/log.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 #include "agent/source/socketcan.h"
 
 #include "agent/can/can_interface.h"
+#include "agent/health/limit.h"
 #include "agent/source/can_stamp.h"
-#include "base/limit.h"
 #include "base/log.h"
 
 #include <stdio.h>

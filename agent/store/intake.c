@@ -1,7 +1,7 @@
 #include "agent/store/intake.h"
 
+#include "agent/health/limit.h"
 #include "agent/store/totals.h"
-#include "base/limit.h"
 #include "base/log.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* What goes wrong with an ECU, the pipeline, the socket and the options, and what is said of it. */
+#include "agent/health/limit.h"
 #include "agent/source/can_port.h"
-#include "base/limit.h"
 #include "tests/unit/diag_fixture.h"
 #include "tests/unit/log_kept.h"
 #include "tests/unit/suite.h"

@@ -1,8 +1,8 @@
 /* Sources: replay of files, gzip and pipes under a clock that the test turns; socketcan as far as a
  * machine without CAN can tell. */
+#include "agent/health/limit.h"
 #include "agent/source/replay.h"
 #include "agent/source/socketcan.h"
-#include "base/limit.h"
 #include "base/log.h"
 #include "tests/unit/suite.h"
 

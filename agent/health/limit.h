@@ -1,4 +1,4 @@
-/* base/limit.h: keeps what can happen a thousand times a second from filling the log.
+/* agent/health/limit.h: keeps what can happen a thousand times a second from filling the log.
  *
  * Only for what a counter counts anyway. */
 #pragma once

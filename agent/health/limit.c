@@ -1,4 +1,4 @@
-#include "base/limit.h"
+#include "agent/health/limit.h"
 
 #include "base/log.h"
 

@@ -14,7 +14,7 @@
  *
  * Expanding gives back the very bytes of the whole Envelope, or fails: what is stored, receipted
  * and decoded never knows of contexts. A relay that does not know an id (it lost its disk) says so
- * with NACK_CONTEXT, and gets the envelope whole. */
+ * in a receipt, and gets the envelope whole. */
 #pragma once
 
 #include "proto/envelope.h"

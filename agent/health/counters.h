@@ -61,6 +61,8 @@
 	X(batches_published, "batches handed to MQTT, repeats included")                           \
 	X(batches_resent, "of these: sent before")                                                 \
 	X(batches_rebased, "of these: times put right, now that the clock is known")               \
+	X(batches_short, "of these: sent as the difference to a context that the relay has")       \
+	X(contexts_lost, "times that the relay did not know a context; what it missed goes again") \
 	X(clock_notices, "rows stored that tell what the clock of this boot is")                   \
 	X(bytes_published, "bytes of MQTT packets sent")                                           \
 	X(batches_refused, "PUBACKs that said no: no subscriber, quota, not authorised")           \

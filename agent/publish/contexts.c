@@ -85,19 +85,22 @@ static bool is_worn(const struct lane *l, const struct envelope *e, size_t len)
 }
 
 int contexts_encode(struct contexts *c, enum uplink_class class, const struct envelope *e,
-		    struct buf *out)
+		    struct buf *out, uint32_t *ret_id)
 {
 	struct lane *l = &c->lanes[class];
 	uint64_t period = measure_period(l, e);
 	size_t start = out->len;
 	int r = 0;
 
+	*ret_id = 0;
 	if (l->since_offer < OFFER_PAUSE)
 		l->since_offer++;
 	if (l->has_known)
 		r = context_compress(&l->known, e, out);
-	if (r > 0 && (!is_worn(l, e, out->len - start) || !may_offer(l, e, period)))
+	if (r > 0 && (!is_worn(l, e, out->len - start) || !may_offer(l, e, period))) {
+		*ret_id = l->known.id;
 		return 0;
+	}
 	out->len = start;
 	return r < 0 ? r : put_whole(l, e, period, out);
 }

@@ -14,12 +14,11 @@ struct contexts;
 int contexts_new(struct contexts **ret) must_check; /* 0 or -ENOMEM */
 struct contexts *contexts_free(struct contexts *c);
 
-/* Appends e as it is to be sent: short, or whole, where it may introduce a context. Returns 0,
- * -ENOMEM, -EMSGSIZE. */
+/* Appends e as it is to be sent: short, with the id of its context in ret_id, or whole (0), where
+ * it may introduce one. Returns 0, -ENOMEM, -EMSGSIZE. */
 int contexts_encode(struct contexts *c, enum uplink_class class, const struct envelope *e,
-		    struct buf *out) must_check;
+		    struct buf *out, uint32_t *ret_id) must_check;
 /* A receipt says that the relay has stored a context of this lane. */
 void contexts_stored(struct contexts *c, enum uplink_class class, uint32_t id);
-/* A receipt says that the relay does not know one. Returns whether it was in use: then what was
- * sent short is to be sent again, and goes whole. */
+/* A receipt says that the relay does not know one: it is used no more. Returns whether it was. */
 bool contexts_unknown(struct contexts *c, enum uplink_class class, uint32_t id);

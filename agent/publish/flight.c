@@ -235,6 +235,7 @@ void flight_sent(struct flight *w, const struct flight_row *row, struct mono_tim
 	} else {
 		e = flight_add(w, row);
 	}
+	e->context = row->context;
 	flight_set_on_wire(w, e, false);
 	flight_set_bytes(w, e, row->bytes);
 	e->mark = window_sent(&w->window, w->wire, row->bytes, now);
@@ -379,15 +380,35 @@ void flight_nack(struct flight *w, enum uplink_class class, uint64_t seq, uint32
 	defer(w, e, ns, now);
 }
 
+static void send_at_once(struct flight *w, struct entry *e, struct mono_time now)
+{
+	e->sent = e->refused = e->fast = 0;
+	e->deferred = true;
+	set_due(w, e, now.ns);
+}
+
 void flight_replaced(struct flight *w, enum uplink_class class, uint64_t seq, struct mono_time now)
 {
 	struct entry *e = flight_find(w, class, seq);
 
-	if (!e)
-		return;
-	e->sent = e->refused = e->fast = 0;
-	e->deferred = true;
-	set_due(w, e, now.ns);
+	if (e)
+		send_at_once(w, e, now);
+}
+
+size_t flight_unread(struct flight *w, enum uplink_class class, uint32_t context,
+		     struct mono_time now)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->n; i++) {
+		struct entry *e = &w->entries[i];
+
+		if (flight_class_of(e) != class || e->context != context)
+			continue;
+		send_at_once(w, e, now);
+		n++;
+	}
+	return n;
 }
 
 /* answered: when; NULL: they were not. */

@@ -65,6 +65,7 @@ struct flight_row {
 	uint64_t seq;
 	uint64_t through; /* seq, or the last one that a gap stands for */
 	size_t bytes;
+	uint32_t context; /* it was sent short under that one (proto/context.h); 0: whole */
 };
 /* It was sent, for the first time or again. */
 void flight_sent(struct flight *w, const struct flight_row *row, struct mono_time now);
@@ -83,6 +84,10 @@ void flight_nack(struct flight *w, enum uplink_class class, uint64_t seq, uint32
 		 struct mono_time now);
 /* Another row has taken its place in the outbox: due at once, if it is in the window. */
 void flight_replaced(struct flight *w, enum uplink_class class, uint64_t seq, struct mono_time now);
+/* The relay does not know that context, so it could not read what was sent under it: due at once.
+ * Returns the number of rows. */
+size_t flight_unread(struct flight *w, enum uplink_class class, uint32_t context,
+		     struct mono_time now);
 /* A receipt covers them: stored by the relay. A gap of which only a part is in the range stays.
  * Returns how many of them were in the window. */
 size_t flight_acked(struct flight *w, enum uplink_class class, uint64_t from, uint64_t to,

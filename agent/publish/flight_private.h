@@ -14,6 +14,7 @@ struct entry {
 	struct window_mark mark; /* of its latest publish */
 	uint16_t next;		 /* in its bucket; FLIGHT_NOBODY: the last one */
 	uint8_t lane;
+	uint32_t context;
 	unsigned sent;	  /* times without an answer */
 	unsigned refused; /* times in a row */
 	unsigned fast;	  /* times that it was overtaken */

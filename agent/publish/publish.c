@@ -183,6 +183,8 @@ static int start(struct publish *p)
 
 	random_bytes(&w.seed, sizeof(w.seed));
 	r = flight_new(&p->flight, &w);
+	if (r == 0)
+		r = contexts_new(&p->contexts);
 	if (r < 0)
 		return r;
 	publish_last_seqs(p, p->sent);
@@ -227,6 +229,7 @@ struct publish *publish_free(struct publish *p)
 	loop_timer_cancel(&p->look);
 	mqtt_free(p->mqtt);
 	flight_free(p->flight);
+	contexts_free(p->contexts);
 	buf_free(&p->envelope);
 	buf_free(&p->body);
 	free(p);

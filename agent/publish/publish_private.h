@@ -3,6 +3,7 @@
 
 #include "agent/health/limit.h"
 #include "agent/publish/clock_repair.h"
+#include "agent/publish/contexts.h"
 #include "agent/publish/flight.h"
 #include "agent/publish/hole.h"
 #include "agent/publish/publish.h"
@@ -24,11 +25,12 @@ struct publish {
 	struct counters *counters;
 	struct mqtt *mqtt;
 	struct flight *flight;
+	struct contexts *contexts; /* outlive connections */
 	struct schedule schedule;
 	unsigned empty; /* bit 1 << lane: nothing more is in the outbox for it */
 	bool ready;	/* connected, and receipts are subscribed to */
 	struct loop_timer timer, resubscribe, look;
-	struct limit refusals, bad_receipts, foreign_receipts, old_receipts;
+	struct limit refusals, bad_receipts, foreign_receipts, old_receipts, lost_contexts;
 	struct buf envelope, body;
 	/* Receipts for anything above are nonsense: it was never sent. */
 	uint64_t sent[CLASS_COUNT];

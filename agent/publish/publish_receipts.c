@@ -136,16 +136,37 @@ static void count_foreign(struct publish *p, uint64_t epoch)
 		log_warn("receipt_foreign", "epoch=%016" PRIx64, epoch);
 }
 
+/* What the relay could not read goes again, whole: it has lost its disk, or another one answers. */
+static void take_unknown_context(struct publish *p, enum uplink_class class, uint32_t id)
+{
+	size_t rows = flight_unread(p->flight, class, id, publish_now(p));
+
+	if (!contexts_unknown(p->contexts, class, id) && rows == 0)
+		return;
+	counter_add(&p->counters->contexts_lost, 1);
+	if (limit_pass(&p->lost_contexts, "context_lost", publish_now(p)))
+		log_warn("context_lost",
+			 "class=%s context=%08" PRIx32 " rows=%zu what=the relay does not know it",
+			 class_name(class), id, rows);
+	publish_pump(p);
+}
+
 void publish_receipt(struct publish *p, const struct receipt *r)
 {
 	struct receipt c;
 	int64_t acked;
 
+	if (r->unknown_context != 0)
+		take_unknown_context(p, r->class, r->unknown_context);
+	if (r->epoch == 0 && r->unknown_context != 0) /* that is all it says */
+		return;
 	if (r->epoch != store_epoch(p->store)) {
 		count_foreign(p, r->epoch);
 		return;
 	}
 	counter_add(&p->counters->receipts_received, 1);
+	if (r->context != 0)
+		contexts_stored(p->contexts, r->class, r->context);
 	c = clamp(p, r);
 	acked = take_acks(p, &c);
 	for (size_t i = 0; i < c.n_nacks; i++)

@@ -62,7 +62,7 @@ static int mend(struct publish *p, const struct store_row *row, struct envelope 
 	return r == -ENOMEM ? r : 0; /* what it cannot read, the relay may */
 }
 
-static int hand_to_mqtt(struct publish *p, const struct store_row *row)
+static int hand_to_mqtt(struct publish *p, const struct store_row *row, uint32_t *ret_context)
 {
 	struct envelope e = {.epoch = store_epoch(p->store),
 			     .seq = row->seq,
@@ -75,7 +75,7 @@ static int hand_to_mqtt(struct publish *p, const struct store_row *row)
 
 	buf_clear(&p->envelope);
 	if (r == 0)
-		r = envelope_encode(&e, &p->envelope);
+		r = contexts_encode(p->contexts, row->class, &e, &p->envelope, ret_context);
 	if (r < 0)
 		return r;
 	return mqtt_publish(p->mqtt, &(struct mqtt_publish){
@@ -89,7 +89,7 @@ static int hand_to_mqtt(struct publish *p, const struct store_row *row)
 				     });
 }
 
-static void count_sent(struct publish *p, const struct store_row *row, bool again)
+static void count_sent(struct publish *p, const struct store_row *row, bool again, bool brief)
 {
 	if (row->encoding == ENCODING_GAP) {
 		counter_add(&p->counters->gaps_published, 1);
@@ -98,6 +98,8 @@ static void count_sent(struct publish *p, const struct store_row *row, bool agai
 	counter_add(&p->counters->batches_published, 1);
 	if (again)
 		counter_add(&p->counters->batches_resent, 1);
+	if (brief)
+		counter_add(&p->counters->batches_short, 1);
 }
 
 /* Returns 0, or -errno when nothing can be sent now. */
@@ -105,7 +107,7 @@ static int send_row(struct publish *p, unsigned lane, const struct store_row *ro
 {
 	bool again = flight_holds(p->flight, row->class, row->seq);
 	struct flight_row f = {.lane = lane, .seq = row->seq, .through = row->through};
-	int r = hand_to_mqtt(p, row);
+	int r = hand_to_mqtt(p, row, &f.context);
 
 	if (r == -EMSGSIZE || r == -EINVAL)
 		return publish_refuse(p, row->class, row->seq, GAP_TOO_LARGE);
@@ -116,7 +118,7 @@ static int send_row(struct publish *p, unsigned lane, const struct store_row *ro
 	f.bytes = p->envelope.len;
 	flight_sent(p->flight, &f, publish_now(p));
 	schedule_sent(&p->schedule, lane, f.bytes);
-	count_sent(p, row, again);
+	count_sent(p, row, again, f.context != 0);
 	return 0;
 }
 

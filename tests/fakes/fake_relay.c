@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REASON_ERROR = 0x80, RECEIPT_BYTES = 4096 };
+enum { REASON_ERROR = 0x80, RECEIPT_BYTES = 4096, WHOLE_MAX = 9 << 20 };
 
 static struct fake_relay_stream *stream_of(struct fake_relay *f, uint64_t epoch,
 					   enum uplink_class class)
@@ -73,7 +73,11 @@ static void answer(struct fake_relay *f, const struct topic_up *t, uint64_t seq,
 		   struct fake_relay_stream *s, int code)
 {
 	struct receipt r = {
-		.epoch = s->epoch, .class = s->class, .acked_through = s->acked_through};
+		.epoch = s->epoch,
+		.class = s->class,
+		.acked_through = s->acked_through,
+		.context = s->context.id,
+	};
 
 	if (f->mute)
 		return;
@@ -175,6 +179,8 @@ static int take_batch(struct fake_relay *f, struct fake_relay_stream *s, const s
 
 	if (n < 0)
 		return (int)n;
+	if (e->introduces > 0 && context_make(&s->context, e, e->introduces - 1) < 0)
+		return error_set(err, "a context that cannot be made"), -EBADMSG;
 	f->batches++;
 	f->samples += (uint64_t)n;
 	mark(s, e->seq);
@@ -223,18 +229,66 @@ static void take(struct fake_relay *f, const struct topic_up *t, const struct en
 		answer(f, t, e->seq, s, 0);
 }
 
+static const struct context *find_context(const struct fake_relay *f, enum uplink_class class,
+					  uint32_t id)
+{
+	for (size_t i = 0; i < array_len(f->streams) && f->streams[i]; i++)
+		if (f->streams[i]->class == class && f->streams[i]->context.id == id)
+			return &f->streams[i]->context;
+	return NULL;
+}
+
+/* Returns 1; 0: it refers to a context that is not known, as the agent is told; -EBADMSG. */
+static int expand(struct fake_relay *f, const struct topic_up *t, const struct mqtt_message *m,
+		  struct envelope *ret, struct error *err)
+{
+	const struct context *c;
+	int64_t seq_less;
+	uint32_t id;
+	int r = context_peek(m->payload, m->len, &id, &seq_less, err);
+
+	if (r < 0)
+		return r;
+	c = find_context(f, t->class, id);
+	if (!c) {
+		f->unread++;
+		(void)!send_receipt(f, t,
+				    &(struct receipt){.class = t->class, .unknown_context = id});
+		return 0;
+	}
+	f->whole.max = WHOLE_MAX;
+	buf_clear(&f->whole);
+	r = context_expand(c, m->payload, m->len, &f->whole, ret, err);
+	f->brief += r == 0;
+	return r == 0 ? 1 : r;
+}
+
+/* As expand. */
+static int read_message(struct fake_relay *f, const struct mqtt_message *m, struct topic_up *t,
+			struct envelope *ret, struct error *err)
+{
+	int r = topic_parse_up(m->topic, t, err);
+
+	if (r == 0 && context_is_short(m->payload, m->len))
+		return expand(f, t, m, ret, err);
+	if (r == 0)
+		r = envelope_decode(ret, m->payload, m->len, err);
+	return r == 0 ? 1 : r;
+}
+
 static void on_message(void *ctx, const struct mqtt_message *m)
 {
 	struct fake_relay *f = ctx;
 	struct error err = {""};
 	struct topic_up t;
 	struct envelope e;
+	int r;
 
 	f->bytes += m->len;
-	if (topic_parse_up(m->topic, &t, &err) < 0 ||
-	    envelope_decode(&e, m->payload, m->len, &err) < 0)
+	r = read_message(f, m, &t, &e, &err);
+	if (r < 0)
 		f->bad++;
-	else
+	else if (r > 0)
 		take(f, &t, &e, &err);
 	if (*err.text)
 		(void)snprintf(f->text, sizeof(f->text), "%s", err.text);
@@ -303,4 +357,5 @@ void fake_relay_stop(struct fake_relay *f)
 {
 	f->mqtt = mqtt_free(f->mqtt);
 	fake_relay_forget(f);
+	buf_free(&f->whole);
 }

@@ -6,6 +6,7 @@
 #include "base/mqtt.h"
 #include "proto/batch.h"
 #include "proto/clock.h"
+#include "proto/context.h"
 #include "proto/gap.h"
 #include "proto/receipt.h"
 
@@ -20,6 +21,7 @@ struct fake_relay_stream {
 	uint64_t owed_seq;
 	int owed_code;
 	struct topic_up topic;
+	struct context context; /* the latest; id 0: none */
 	uint8_t seen[FAKE_RELAY_SEQ_MAX / 8];
 };
 
@@ -40,11 +42,13 @@ struct fake_relay {
 	uint64_t batches, duplicates, bad, nacks; /* batches: unique ones */
 	uint64_t samples;			  /* of unique ones */
 	uint64_t gaps[GAP_REASONS], clocks;	  /* unique ones */
+	uint64_t brief, unread;			  /* sent short: expanded, and not */
 	struct gap last_gap;
 	uint64_t last_gap_from;
 	struct clock_notice last_clock;
-	uint64_t bytes; /* payloads */
-	char text[256]; /* what was bad */
+	uint64_t bytes;	  /* payloads */
+	char text[256];	  /* what was bad */
+	struct buf whole; /* of a short one */
 	struct fake_relay_stream *streams[FAKE_RELAY_EPOCHS_MAX * CLASS_COUNT];
 };
 

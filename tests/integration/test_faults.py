@@ -76,6 +76,33 @@ def test_agent_killed_in_the_middle(car, drive_log):
     assert car.metric("towline_relay_batches_total", result="invalid") == 0
 
 
+def test_relay_that_lost_its_disk_gets_whole_batches(car, drive_log):
+    """Batches go short, by what the relay has; when it has it no more, they go whole at once."""
+    agent = car.start_agent(drive_conf(car, drive_log, source={"speed": "4"},
+                                       batch={"max_age_ms": 100}))
+    wait_for("short batches", lambda: car.agent_status(DEVICE).get("batches_short", 0) > 5,
+             process=agent)
+    assert car.relay.stop() == 0
+    for file in (car.folder / "relay").glob("stream.db*"):
+        file.unlink()
+    began = time.monotonic()
+    car.start_relay()
+    wait_for("batches", lambda: car.metric("towline_relay_batches_total", result="stored") > 3,
+             process=agent)
+    assert time.monotonic() - began < 25  # no timeout of a receipt was waited for
+    drain(car, agent)
+    status = car.agent_status(DEVICE)
+    assert status["contexts_lost"] > 0
+    assert status["samples_acked"] == status["samples_accepted"]
+    assert car.metric("towline_relay_batches_total", result="invalid") == 0
+    stored = 0
+    for path, samples in decoded(car, drive_log).items():
+        got = points(car, path)
+        assert_same(got, samples[len(samples) - len(got):], path)  # the rest of the log
+        stored += len(got)
+    assert stored == car.metric("towline_relay_samples_total") > 0
+
+
 def test_relay_restart_keeps_state_and_history(car, drive_log):
     drain(car, car.start_agent(drive_conf(car, drive_log)))
     before = car.get(f"/v1/vehicles/{VEHICLE}/state").json()

@@ -58,12 +58,14 @@ static struct sent send(enum uplink_class class, uint64_t seq)
 	struct buf again cleanup(buf_free) = BUF_INIT(BYTES_MAX);
 	struct envelope e = {.epoch = EPOCH, .seq = seq}, back;
 	struct sent sent = {0};
+	uint32_t id;
 
 	make_body(&body, (int64_t)seq * 1000);
 	e.body = body.data;
 	e.body_len = body.len;
-	ck_assert_int_eq(contexts_encode(contexts, class, &e, &out), 0);
+	ck_assert_int_eq(contexts_encode(contexts, class, &e, &out, &id), 0);
 	sent.is_short = context_is_short(out.data, out.len);
+	ck_assert_uint_eq(id, sent.is_short ? relay.id : 0);
 	if (sent.is_short)
 		ck_assert_int_eq(context_expand(&relay, out.data, out.len, &again, &back, NULL), 0);
 	else
@@ -177,11 +179,13 @@ START_TEST(other_rows_go_whole)
 {
 	struct buf out cleanup(buf_free) = BUF_INIT(BYTES_MAX);
 	struct envelope e = {.epoch = EPOCH, .seq = 3, .encoding = ENCODING_GAP}, back;
+	uint32_t id;
 
 	introduce();
 	e.body = (const uint8_t *)"\x08\x04\x10\x01";
 	e.body_len = 4;
-	ck_assert_int_eq(contexts_encode(contexts, CLASS_BULK, &e, &out), 0);
+	ck_assert_int_eq(contexts_encode(contexts, CLASS_BULK, &e, &out, &id), 0);
+	ck_assert_uint_eq(id, 0);
 	ck_assert_int_eq(envelope_decode(&back, out.data, out.len, NULL), 0);
 	ck_assert_uint_eq(back.encoding, ENCODING_GAP);
 	ck_assert_uint_eq(back.introduces, 0);

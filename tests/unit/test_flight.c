@@ -426,10 +426,10 @@ START_TEST(lanes_are_due_on_their_own)
 	uint64_t seqs[LANES];
 
 	flight_reset(w, LAST);
-	flight_sent(w, &(struct flight_row){backlog, 4, 4, 1}, now);
-	flight_sent(w, &(struct flight_row){backlog, 3, 3, 1}, now);
-	flight_sent(w, &(struct flight_row){fresh, 102, 102, 1}, now);
-	flight_sent(w, &(struct flight_row){fresh, 101, 101, 1}, now);
+	flight_sent(w, &(struct flight_row){backlog, 4, 4, 1, 0}, now);
+	flight_sent(w, &(struct flight_row){backlog, 3, 3, 1, 0}, now);
+	flight_sent(w, &(struct flight_row){fresh, 102, 102, 1, 0}, now);
+	flight_sent(w, &(struct flight_row){fresh, 101, 101, 1, 0}, now);
 	for (uint64_t seq = 3; seq <= 102; seq++)
 		flight_puback(w, CLASS_BULK, seq, 0x97, now);
 	advance_s(2);
@@ -442,7 +442,7 @@ END_TEST
 /* A gap stands for several; a receipt for a part of them leaves it. */
 START_TEST(gap_ends_with_its_last)
 {
-	flight_sent(w, &(struct flight_row){lane_of(CLASS_BULK, true), 5, 9, 10}, now);
+	flight_sent(w, &(struct flight_row){lane_of(CLASS_BULK, true), 5, 9, 10, 0}, now);
 	ck_assert_uint_eq(flight_acked(w, CLASS_BULK, 1, 8, now), 0);
 	ck_assert_uint_eq(flight_rows(w), 1);
 	ck_assert_uint_eq(flight_acked(w, CLASS_BULK, 1, 9, now), 1);
@@ -458,6 +458,31 @@ START_TEST(replaced_is_due_at_once)
 	flight_replaced(w, CLASS_BULK, 1, now);
 	ck_assert(is_due(CLASS_BULK, 1));
 	flight_replaced(w, CLASS_BULK, 2, now); /* not there */
+}
+END_TEST
+
+/* Only what was sent under that context. */
+START_TEST(unread_is_due_at_once)
+{
+	hear();
+	for (uint64_t seq = 1; seq <= 3; seq++) {
+		struct flight_row row = {
+			.lane = lane_of(CLASS_BULK, true), .seq = seq, .through = seq, .bytes = 1};
+
+		row.context = seq == 1 ? 0 : 7;
+		flight_sent(w, &row, now);
+		flight_puback(w, CLASS_BULK, seq, 0, now);
+	}
+	ck_assert_uint_eq(flight_unread(w, CLASS_BULK, 8, now), 0);
+	ck_assert_uint_eq(flight_unread(w, CLASS_LIVE, 7, now), 0);
+	ck_assert(nothing_due());
+	ck_assert_uint_eq(flight_unread(w, CLASS_BULK, 7, now), 2);
+	ck_assert(is_due(CLASS_BULK, 2));
+	sent_and_with_broker(CLASS_BULK, 2); /* whole */
+	ck_assert(is_due(CLASS_BULK, 3));
+	sent_and_with_broker(CLASS_BULK, 3);
+	ck_assert_uint_eq(flight_unread(w, CLASS_BULK, 7, now), 0);
+	ck_assert(nothing_due());
 }
 END_TEST
 
@@ -489,9 +514,10 @@ START_TEST(finds_what_it_holds)
 			ck_assert_uint_eq(flight_remove(big, class, seq, seq), 1);
 			n--;
 		} else if (n < FLIGHT_ROWS_MAX) {
-			flight_sent(big,
-				    &(struct flight_row){lane_of(class, random % 2), seq, seq, seq},
-				    now);
+			flight_sent(
+				big,
+				&(struct flight_row){lane_of(class, random % 2), seq, seq, seq, 0},
+				now);
 			n++;
 		} else {
 			continue;
@@ -535,6 +561,7 @@ int main(void)
 	tcase_add_test(tc, lanes_are_due_on_their_own);
 	tcase_add_test(tc, gap_ends_with_its_last);
 	tcase_add_test(tc, replaced_is_due_at_once);
+	tcase_add_test(tc, unread_is_due_at_once);
 	tcase_add_test(tc, finds_what_it_holds);
 	return suite_run("flight", &tc, 1);
 }

@@ -333,6 +333,53 @@ START_TEST(a_relay_that_forgot_is_told)
 }
 END_TEST
 
+/* ---- contexts ---- */
+
+static void put_evenly(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		(void)peer_wait(loop, false, 5);
+		put(CLASS_BULK, 10);
+	}
+}
+
+/* Rows go short once the relay has a context, also in the next connection; a relay that has lost
+ * it says so, and gets at once what it could not read. */
+START_TEST(short_until_the_relay_forgets)
+{
+	uint64_t brief;
+
+	begin(NULL);
+	start_publish(tap_uri);
+	wait_for(count(&counters.connected) == 1);
+	put_evenly(20);
+	wait_for(outbox_is_empty());
+	put_evenly(3);
+	wait_for(outbox_is_empty());
+	ck_assert_uint_ge(relay.brief, 3);
+	ck_assert_uint_eq(count(&counters.batches_short), relay.brief);
+	ck_assert_uint_eq(count(&counters.contexts_lost), 0);
+
+	brief = relay.brief;
+	tap_cut(tap);
+	wait_for(count(&counters.connected) == 0);
+	put_evenly(3);
+	wait_for(outbox_is_empty());
+	ck_assert_uint_ge(relay.brief, brief + 3);
+
+	fake_relay_forget(&relay);
+	put_evenly(3);
+	wait_for(relay.batches == 29);
+	ck_assert_uint_gt(relay.unread, 0);
+	ck_assert_uint_gt(count(&counters.contexts_lost), 0);
+	brief = relay.brief;
+	put_evenly(20); /* it has another */
+	wait_for(relay.brief > brief);
+	ck_assert_uint_eq(relay.bad, 0);
+	end();
+}
+END_TEST
+
 /* ---- clock ---- */
 
 static struct batch_clock clocks[16];
@@ -498,6 +545,7 @@ int main(void)
 	tcase_add_test(tc, too_large_becomes_a_gap);
 	tcase_add_test(tc, later_means_later);
 	tcase_add_test(tc, a_relay_that_forgot_is_told);
+	tcase_add_test(tc, short_until_the_relay_forgets);
 	tcase_set_timeout(clock, 120);
 	tcase_add_test(clock, a_clock_becomes_known);
 	tcase_add_test(clock, leaps_of_the_wall_clock_are_no_time);

@@ -180,7 +180,7 @@ static void net_send(unsigned lane, uint64_t seq)
 	ck_assert_uint_lt(net.n, WIRE_ROWS);
 	net.free_ns = begins + (int64_t)size * NS_PER_S / net.rate;
 	net.wire[(net.head + net.n++) % WIRE_ROWS] = (struct packet){lane, seq, size, net.free_ns};
-	flight_sent(net.flight, &(struct flight_row){lane, seq, seq, size}, net.now);
+	flight_sent(net.flight, &(struct flight_row){lane, seq, seq, size, 0}, net.now);
 	schedule_sent(&s, lane, size);
 	net.sent[lane] += size;
 }

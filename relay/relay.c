@@ -93,7 +93,8 @@ static const struct conf_key keys[] = {
 	 .def = "200",
 	 .min = 10,
 	 .max = 60000,
-	 .help = "First wait before connecting again, in milliseconds; doubles, with jitter."},
+	 .help = "First wait before connecting or subscribing again, in milliseconds; doubles,\n"
+		 "with jitter."},
 	{.section = "mqtt",
 	 .key = "backoff_max_ms",
 	 .type = CONF_INT,
@@ -183,7 +184,8 @@ static const struct conf_key keys[] = {
 	 .def = "24",
 	 .min = 1,
 	 .max = 87600,
-	 .help = "Hours that batches are kept after they were received.",
+	 .help = "Hours that batches are kept after they were received, of those that the relay\n"
+		 "runs: leaps of the clock delete nothing.",
 	 .reloads = true},
 	{.section = "history",
 	 .key = "max_bytes",

@@ -36,10 +36,10 @@ enum MHD_Result handle_health(struct request *rq)
 	bool ok;
 
 	ingest_get_stats(rq->api->opt.ingest, &s);
-	ok = s.connected && s.storage == 0;
+	ok = s.broker == INGEST_CONNECTED && s.storage == 0;
 	return reply_json(rq, ok ? 200 : 503,
 			  json_pack("{s:s, s:s, s:s}", "status", ok ? "ok" : "degraded", "broker",
-				    s.connected ? "connected" : "disconnected", "storage",
+				    ingest_broker_name(s.broker), "storage",
 				    storage_text(s.storage)));
 }
 
@@ -158,7 +158,10 @@ static void storage(struct buf *b, const struct ingest_stats *s)
 
 static void broker(struct buf *b, const struct ingest_stats *s)
 {
-	one(b, "broker_connected", "gauge", "1: connected to the broker.", s->connected);
+	one(b, "broker_connected", "gauge", "1: connected to the broker, and subscribed.",
+	    s->broker == INGEST_CONNECTED);
+	one(b, "broker_subscribe_failures_total", "counter",
+	    "Subscriptions that the broker refused or did not answer.", s->subscribe_failures);
 	one(b, "broker_connects_total", "counter", "Connections made.", s->mqtt.connects);
 	one(b, "broker_disconnects_total", "counter", "Connections lost.", s->mqtt.disconnects);
 	one(b, "broker_failed_attempts_total", "counter", "Connections that could not be made.",

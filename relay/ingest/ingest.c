@@ -9,8 +9,6 @@ enum { MAINTAIN_MS = 1000, MAINTAIN_MORE_MS = 5, RECEIPT_BYTES = 64 << 10, WHOLE
 /* Room for what deleting takes, and for what is no batch. */
 enum { FILE_SLACK_BYTES = 16 << 20 };
 
-#define UPLINK_FILTER "tl/1/up/#"
-
 static const char *const result_names[INGEST_RESULTS] = {
 	[INGEST_STORED] = "stored",
 	[INGEST_DUPLICATE] = "duplicate",
@@ -34,70 +32,6 @@ int64_t ingest_file_max(int64_t max_bytes)
 {
 	return max_bytes ? max_bytes + max_bytes / 8 + FILE_SLACK_BYTES : 0;
 }
-
-/* ---- the broker's events ---- */
-
-static void connected_is(struct ingest *in, bool connected)
-{
-	pthread_mutex_lock(&in->lock);
-	in->stats.connected = connected;
-	pthread_mutex_unlock(&in->lock);
-}
-
-static void on_connected(void *ctx, bool session_present)
-{
-	struct ingest *in = ctx;
-	int r = mqtt_subscribe(in->mqtt, UPLINK_FILTER, 1);
-
-	log_info("broker_connected", "session=%s", session_present ? "resumed" : "new");
-	if (r < 0)
-		log_error("subscribe_failed", "filter=%s error=\"%s\"", UPLINK_FILTER,
-			  strerror(-r));
-	if (!stream_in_transaction(in->stream))
-		receipts_flush(in, false);
-}
-
-static void on_disconnected(void *ctx, const char *reason)
-{
-	struct ingest *in = ctx;
-
-	log_warn("broker_disconnected", "uri=%s reason=\"%s\"", in->opt.mqtt.uri, reason);
-	connected_is(in, false);
-}
-
-static void on_message(void *ctx, const struct mqtt_message *m)
-{
-	ingest_accept(ctx, m);
-}
-
-/* A receipt that got lost is no matter: the batch comes again and is acknowledged again. */
-static void on_published(void *ctx, uint64_t cookie, int reason)
-{
-	struct ingest *in = ctx;
-
-	(void)cookie;
-	if (reason >= 0x80) {
-		ingest_count(in, receipts_failed, 1);
-		log_warn("receipt_refused", "reason=0x%02x", (unsigned)reason);
-	}
-}
-
-static void on_subscribed(void *ctx, const char *filter, int reason)
-{
-	/* Whom the broker refuses to listen is not connected to anything. */
-	if (reason >= 0x80)
-		log_error("subscribe_refused", "filter=%s reason=0x%02x", filter, (unsigned)reason);
-	else
-		connected_is(ctx, true);
-}
-
-static const struct mqtt_handlers handlers = {
-	.connected = on_connected,
-	.disconnected = on_disconnected,
-	.message = on_message,
-	.published = on_published,
-	.subscribed = on_subscribed,
-};
 
 /* ---- timers ---- */
 
@@ -183,13 +117,15 @@ static int init(struct ingest *in, const struct ingest_options *opt, struct erro
 	in->wake = (struct loop_wake){.cb = on_wake, .ctx = in};
 	in->save_due.ns = timebase_mono(opt->tb).ns + opt->state_save_ms * NS_PER_MS;
 	if (r == 0)
+		r = retention_start(in);
+	if (r == 0)
 		r = ingest_restore(in, err);
 	if (r == 0)
 		r = loop_wake_add(in->loop, &in->wake);
 	if (r < 0)
 		return r;
 	loop_timer_in(in->loop, &in->maintain_timer, 0);
-	return mqtt_new(&in->mqtt, in->loop, &opt->mqtt, &handlers, in);
+	return broker_open(in);
 }
 
 int ingest_new(struct ingest **ret, const struct ingest_options *opt, struct error *err)
@@ -221,8 +157,7 @@ static void *run(void *arg)
 	ingest_commit(in);
 	receipts_flush(in, true);
 	ingest_save_all(in);
-	in->mqtt = mqtt_free(in->mqtt);
-	connected_is(in, false);
+	broker_close(in);
 	return NULL;
 }
 
@@ -249,7 +184,7 @@ struct ingest *ingest_free(struct ingest *in)
 	if (!in)
 		return NULL;
 	assert(!in->started);
-	mqtt_free(in->mqtt);
+	broker_close(in);
 	if (in->loop) {
 		loop_timer_cancel(&in->commit_timer);
 		loop_timer_cancel(&in->receipt_timer);

@@ -8,6 +8,7 @@
 #include "relay/live/hub.h"
 #include "relay/live/live.h"
 #include "relay/registry/registry.h"
+#include "relay/stream/age.h"
 #include "relay/stream/clocks.h"
 #include "relay/stream/gaps.h"
 
@@ -19,7 +20,7 @@ struct ingest_tuning {
 	int group_commit_batches;   /* or until so many wait */
 	int receipt_interval_ms;    /* at most one receipt an interval and device */
 	int unknown_retry_s;	    /* what a device that is not registered is told to wait */
-	int64_t retention_ns;	    /* of history, by the time of receipt */
+	int64_t retention_ns;	    /* of history; the relay has to run for so long */
 	int64_t max_bytes;	    /* of the stream: beyond, the oldest batches go; 0: no limit */
 	int64_t device_bytes_per_s; /* beyond, a device is told to slow down; 0: no limit */
 	int64_t device_batches_per_s; /* the same */
@@ -70,6 +71,14 @@ enum ingest_result {
 
 enum { INGEST_LATENCY_BUCKETS = 12 };
 
+/* Only who is INGEST_CONNECTED gets anything. */
+enum ingest_broker {
+	INGEST_DISCONNECTED,
+	INGEST_SUBSCRIBING, /* asked for the subscription, and not answered */
+	INGEST_REFUSED,	    /* the broker does not grant it; it is asked for again */
+	INGEST_CONNECTED,
+};
+
 struct ingest_stats {
 	uint64_t results[INGEST_RESULTS];
 	uint64_t duplicates[CLASS_COUNT];
@@ -91,14 +100,16 @@ struct ingest_stats {
 	uint64_t senders;
 	uint64_t latency[INGEST_LATENCY_BUCKETS + 1]; /* taken by ingest until committed */
 	uint64_t latency_sum_us;
-	bool connected;
-	int storage; /* 0, or -errno of the last write */
+	enum ingest_broker broker;
+	uint64_t subscribe_failures; /* refused, not answered in time, or not sent */
+	int storage;		     /* 0, or -errno of the last write */
 	struct mqtt_stats mqtt;
 	struct stream_usage usage;
 };
 
 extern const double ingest_latency_bounds_s[INGEST_LATENCY_BUCKETS];
 const char *ingest_result_name(enum ingest_result r);
+const char *ingest_broker_name(enum ingest_broker b);
 void ingest_get_stats(struct ingest *in, struct ingest_stats *ret);
 
 /* What is not in the stream of one device. False: it has not sent since the start. */

@@ -1,6 +1,7 @@
 /* relay/ingest/internal.h: what the files of this folder share. One thread uses it all. */
 #pragma once
 
+#include "base/mqtt_backoff.h"
 #include "relay/ingest/ingest.h"
 #include "relay/registry/table.h"
 
@@ -96,6 +97,15 @@ struct pending {
 	struct mono_time at;
 };
 
+struct retention {
+	int64_t ran_ns;		  /* the time that relays have run with this file */
+	int64_t saved_ns;	  /* what of it is on disk */
+	int64_t marked_ns;	  /* when the last mark was made; 0: never */
+	struct stream_marked old; /* what may go */
+	struct mono_time looked;
+	struct wall_time wall; /* then */
+};
+
 struct ingest {
 	struct ingest_options opt;
 	struct ingest_tuning tuning;
@@ -121,7 +131,9 @@ struct ingest {
 	struct buf scratch;
 	struct buf whole; /* a short envelope's body, whole again */
 
-	struct loop_timer commit_timer, receipt_timer, maintain_timer;
+	struct loop_timer commit_timer, receipt_timer, maintain_timer, subscribe_timer;
+	struct mqtt_backoff subscribe_backoff;
+	bool subscribing; /* asked, and not answered */
 	struct loop_wake wake;
 	struct mono_time save_due;
 	size_t round_left; /* vehicles to save until progress may move */
@@ -130,6 +142,7 @@ struct ingest {
 	bool wanted_changed;
 	bool clocks_changed; /* rows may have to be repaired */
 	bool uncounted;	     /* some lane is */
+	struct retention retention;
 	int quarantine_tokens;
 	struct mono_time second_due; /* of upkeep that is not for every turn */
 
@@ -141,6 +154,11 @@ struct ingest {
 	struct ingest_tuning new_tuning;
 	bool tune, catalogs_changed;
 };
+
+/* ---- broker.c ---- */
+
+int broker_open(struct ingest *in) must_check; /* connects as soon as the loop runs */
+void broker_close(struct ingest *in);	       /* fine when it is not open */
 
 /* ---- sender.c ---- */
 
@@ -251,6 +269,15 @@ void receipt_unknown_context(struct ingest *in, struct sender *s, enum uplink_cl
 			     uint32_t id);
 /* Sends what is due; no transaction is open. */
 void receipts_flush(struct ingest *in, bool all);
+
+/* ---- retention.c ---- */
+
+int retention_start(struct ingest *in) must_check;
+int retention_save(struct ingest *in) must_check;
+/* Returns 1: more to delete, 0: none, or -errno. */
+int retention_step(struct ingest *in) must_check;
+/* What is for each second alone. */
+int retention_second(struct ingest *in) must_check;
 
 /* ---- maintain.c ---- */
 

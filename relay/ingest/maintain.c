@@ -1,5 +1,6 @@
 /* Upkeep between batches: batches that waited for a catalog or a dictionary, live state to disk,
- * retention. Each step is small and a transaction of its own; none is open when it starts. */
+ * removed vehicles. Each step is small and a transaction of its own; none is open when it starts.
+ */
 #include "relay/ingest/internal.h"
 
 #include "base/log.h"
@@ -7,7 +8,7 @@
 #include <string.h>
 
 enum {
-	PRUNE_STEP = 512,
+	FORGET_STEP = 512,
 	SAVE_STEP = 500,
 	LOG_BYTES_MAX = 64 << 20,
 	QUARANTINE_PER_S = 10,
@@ -330,6 +331,8 @@ void ingest_save_all(struct ingest *in)
 	if (r == 0)
 		r = save_step(in, SIZE_MAX);
 	if (r == 0)
+		r = retention_save(in);
+	if (r == 0)
 		r = stream_commit(in->stream);
 	if (r < 0) {
 		stream_rollback(in->stream);
@@ -337,36 +340,7 @@ void ingest_save_all(struct ingest *in)
 	}
 }
 
-/* ---- retention ---- */
-
-/* About as many rows as are too much: large ones must not take all of the history with them. */
-static size_t rows_beyond(const struct stream_usage *u, uint64_t max_bytes)
-{
-	double part = (double)(u->used_bytes - max_bytes) / (double)u->used_bytes;
-	size_t n = (size_t)(part * (double)u->rows) + 1;
-
-	return n < PRUNE_STEP ? n : PRUNE_STEP;
-}
-
-static int prune(struct ingest *in)
-{
-	struct wall_time before = {.ns = timebase_wall(in->opt.tb).ns - in->tuning.retention_ns};
-	size_t step = PRUNE_STEP;
-	struct stream_usage u;
-	bool beyond;
-	int n;
-
-	stream_get_usage(in->stream, &u);
-	beyond = in->tuning.max_bytes && u.used_bytes > (uint64_t)in->tuning.max_bytes;
-	if (beyond) {
-		before.ns = INT64_MAX;
-		step = rows_beyond(&u, (uint64_t)in->tuning.max_bytes);
-	}
-	n = stream_prune(in->stream, before, step);
-	if (n > 0)
-		ingest_count(in, pruned, (uint64_t)n);
-	return n < 0 ? n : n > 0 && (beyond || n == PRUNE_STEP);
-}
+/* ---- removed vehicles ---- */
 
 /* The rows of a vehicle that was removed. */
 static int forget(struct ingest *in)
@@ -379,18 +353,10 @@ static int forget(struct ingest *in)
 	live_forget(in->opt.live, vehicle);
 	hub_end(in->opt.hub, vehicle);
 	senders_forget(in, vehicle);
-	r = stream_forget_vehicle(in->stream, vehicle, PRUNE_STEP);
+	r = stream_forget_vehicle(in->stream, vehicle, FORGET_STEP);
 	if (r == 0)
 		r = registry_removed_done(in->opt.registry, vehicle);
 	return r < 0 ? r : 1;
-}
-
-static int prune_gaps(struct ingest *in)
-{
-	struct wall_time before = {.ns = timebase_wall(in->opt.tb).ns - in->tuning.retention_ns};
-	int n = stream_prune_gaps(in->stream, before, PRUNE_STEP);
-
-	return n < 0 ? n : 0;
 }
 
 /* ---- duplicates: they open no transaction of their own ---- */
@@ -453,7 +419,7 @@ bool ingest_maintain(struct ingest *in)
 	if (in->refusing && now.ns < in->refuse_until.ns)
 		return false;
 	/* Pruning first: it makes the room that the others need. */
-	r = prune(in);
+	r = retention_step(in);
 	if (r >= 0) {
 		more |= r;
 		r = save(in, now);
@@ -475,7 +441,7 @@ bool ingest_maintain(struct ingest *in)
 		r = second ? save_counts(in) : 0;
 	}
 	if (r == 0 && second)
-		r = prune_gaps(in);
+		r = retention_second(in);
 	if (r == 0 && second)
 		r = stream_trim_log(in->stream, LOG_BYTES_MAX);
 	if (r < 0) {

@@ -271,15 +271,6 @@ int stream_has_gaps(struct stream *s, int64_t device, uint64_t epoch, enum uplin
 	return e;
 }
 
-int stream_prune_gaps(struct stream *s, struct wall_time before, size_t max_rows)
-{
-	int e = db_bind(s->st[ST_PRUNE_GAPS], "ii", (int64_t)max_rows, before.ns);
-
-	if (e == 0)
-		e = db_run(s->st[ST_PRUNE_GAPS]);
-	return e < 0 ? e : sqlite3_changes(s->db);
-}
-
 /* ---- windows that must go ---- */
 
 struct victim {

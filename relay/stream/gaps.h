@@ -45,5 +45,3 @@ int stream_take_from_gap(struct stream *s, int64_t device, uint64_t epoch, enum 
 /* Whether a (device, epoch, class) has any gap: 1, 0 or -errno. */
 int stream_has_gaps(struct stream *s, int64_t device, uint64_t epoch,
 		    enum uplink_class class) must_check;
-/* Deletes the oldest gaps received before `before`, at most max_rows. Returns how many. */
-int stream_prune_gaps(struct stream *s, struct wall_time before, size_t max_rows) must_check;

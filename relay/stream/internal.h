@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/db.h"
+#include "relay/stream/age.h"
 #include "relay/stream/gaps.h"
 #include "relay/stream/stream.h"
 
@@ -68,6 +69,12 @@ enum stream_stmt {
 	ST_CLOCK,
 	ST_NEXT_CLOCK,
 	ST_CLOCK_DONE,
+	ST_RAN,
+	ST_PUT_RAN,
+	ST_MARK,
+	ST_LAST_MARK,
+	ST_MARKED,
+	ST_FORGET_MARKS,
 	ST_COUNT,
 	ST_LAST_ID,
 	ST_PAGES,
@@ -88,6 +95,10 @@ struct stream {
 struct stream_row stream_row_of(sqlite3_stmt *st);
 int stream_walk(sqlite3_stmt *st, int (*cb)(void *ctx, const struct stream_row *row),
 		void *ctx) must_check;
+/* Runs a statement with one parameter. */
+int stream_run_with(sqlite3_stmt *st, int64_t arg) must_check;
+/* e of a DELETE FROM batch: returns it, or how many rows went, and notes that. */
+int stream_deleted(struct stream *s, int e) must_check;
 /* Reads a device's counters with st, prepared from ST_DEVICE's text. */
 int stream_read_device(sqlite3_stmt *st, int64_t device, struct stream_device *ret) must_check;
 #define STREAM_DEVICE_SQL                                                                          \

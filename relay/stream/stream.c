@@ -12,7 +12,7 @@ enum {
 };
 
 const char *const stream_migrations[] = {relay_stream_schema_1, relay_stream_schema_2,
-					 relay_stream_schema_3};
+					 relay_stream_schema_3, relay_stream_schema_4};
 const size_t stream_n_migrations = array_len(stream_migrations);
 
 static const char *const sql[ST_STMTS] = {
@@ -44,8 +44,8 @@ static const char *const sql[ST_STMTS] = {
 	[ST_WAITING] = STREAM_SELECT STREAM_FROM "WHERE b.catalog = ? AND b.state = 1 "
 						 "ORDER BY b.id LIMIT ?",
 	[ST_WANTED] = "SELECT DISTINCT catalog FROM batch WHERE state = 1",
-	[ST_PRUNE] = "DELETE FROM batch WHERE id IN (SELECT id FROM batch ORDER BY id LIMIT ?) "
-		     "AND received < ?",
+	[ST_PRUNE] = "DELETE FROM batch WHERE id IN "
+		     "(SELECT id FROM batch WHERE id <= ? ORDER BY id LIMIT ?)",
 	[ST_FORGET_ROWS] = "DELETE FROM batch WHERE id IN "
 			   "(SELECT id FROM batch WHERE vehicle = ? LIMIT ?)",
 	[ST_FORGET_WINDOWS] = "DELETE FROM window WHERE vehicle = ?",
@@ -83,8 +83,8 @@ static const char *const sql[ST_STMTS] = {
 		"samples = max(min(samples + ?9, 1 << 61), 0)",
 	[ST_LIMIT_GAPS] = "DELETE FROM gap WHERE device = ?1 AND id <= (SELECT id FROM gap "
 			  "WHERE device = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-	[ST_PRUNE_GAPS] = "DELETE FROM gap WHERE id IN (SELECT id FROM gap ORDER BY id LIMIT ?) "
-			  "AND received < ?",
+	[ST_PRUNE_GAPS] = "DELETE FROM gap WHERE id IN "
+			  "(SELECT id FROM gap WHERE id <= ? ORDER BY id LIMIT ?)",
 	[ST_PUT_UNSURE] = "INSERT INTO unsure (batch, device, boot, quality, clock, shift, news) "
 			  "VALUES (?, ?, ?, ?, ?, ?, ?)",
 	[ST_PUT_TIMES] = "UPDATE batch SET first = ?, last = ? WHERE id = ?",
@@ -100,6 +100,17 @@ static const char *const sql[ST_STMTS] = {
 	[ST_NEXT_CLOCK] = "SELECT boot, clock, quality, device FROM boot_clock WHERE todo = 1 "
 			  "LIMIT 1",
 	[ST_CLOCK_DONE] = "UPDATE boot_clock SET todo = 0 WHERE device = ? AND boot = ?",
+	[ST_RAN] = "SELECT ran FROM age",
+	[ST_PUT_RAN] = "UPDATE age SET ran = ?",
+	[ST_MARK] = "INSERT OR REPLACE INTO age_mark (ran, batch, gap) VALUES (?, "
+		    "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'batch'), 0), "
+		    "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'gap'), 0))",
+	[ST_LAST_MARK] = "SELECT coalesce(max(ran), 0) FROM age_mark",
+	[ST_MARKED] = "SELECT coalesce(max(batch), 0), coalesce(max(gap), 0) FROM age_mark "
+		      "WHERE ran <= ?",
+	/* The newest of those that are old enough says all that the others do. */
+	[ST_FORGET_MARKS] = "DELETE FROM age_mark WHERE ran < "
+			    "(SELECT max(ran) FROM age_mark WHERE ran <= ?)",
 	[ST_COUNT] = "SELECT count(*) FROM batch",
 	[ST_LAST_ID] = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'batch'",
 	[ST_PAGES] = "PRAGMA page_count",
@@ -290,7 +301,7 @@ int stream_put_progress(struct stream *s, int64_t applied_through)
 
 /* ---- retention ---- */
 
-static int deleted(struct stream *s, int e)
+int stream_deleted(struct stream *s, int e)
 {
 	int n = sqlite3_changes(s->db);
 
@@ -300,14 +311,7 @@ static int deleted(struct stream *s, int e)
 	return n;
 }
 
-int stream_prune(struct stream *s, struct wall_time before, size_t max_rows)
-{
-	int e = db_bind(s->st[ST_PRUNE], "ii", (int64_t)max_rows, before.ns);
-
-	return deleted(s, e < 0 ? e : db_run(s->st[ST_PRUNE]));
-}
-
-static int run_with(sqlite3_stmt *st, int64_t arg)
+int stream_run_with(sqlite3_stmt *st, int64_t arg)
 {
 	int e = db_bind(st, "i", arg);
 
@@ -321,12 +325,12 @@ int stream_forget_vehicle(struct stream *s, int64_t vehicle, size_t max_rows)
 		ST_FORGET_GAP_TOTALS, ST_FORGET_CLOCKS,	 ST_FORGET_CONTEXTS,
 	};
 	int e = db_bind(s->st[ST_FORGET_ROWS], "ii", vehicle, (int64_t)max_rows);
-	int n = deleted(s, e < 0 ? e : db_run(s->st[ST_FORGET_ROWS]));
+	int n = stream_deleted(s, e < 0 ? e : db_run(s->st[ST_FORGET_ROWS]));
 
 	if (n != 0)
 		return n;
 	for (size_t i = 0; i < array_len(REST) && e == 0; i++)
-		e = run_with(s->st[REST[i]], vehicle);
+		e = stream_run_with(s->st[REST[i]], vehicle);
 	return e;
 }
 

@@ -122,10 +122,8 @@ int stream_each_waiting(struct stream *s, uint64_t catalog, size_t limit,
 int stream_each_wanted(struct stream *s, int (*cb)(void *ctx, uint64_t catalog),
 		       void *ctx) must_check;
 
-/* ---- retention, in small steps, each a transaction of its own ---- */
+/* ---- what goes, in small steps, each a transaction of its own; what is too old: age.h ---- */
 
-/* Deletes the oldest rows received before `before`, at most max_rows. Returns how many. */
-int stream_prune(struct stream *s, struct wall_time before, size_t max_rows) must_check;
 /* Deletes up to max_rows rows of a vehicle, and in the end the rest of it. Returns how many. */
 int stream_forget_vehicle(struct stream *s, int64_t vehicle, size_t max_rows) must_check;
 /* Keeps the `keep` windows of a device that were added to last; the holes of the others are

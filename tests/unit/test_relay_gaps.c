@@ -223,6 +223,7 @@ START_TEST(test_gaps_are_bounded_and_pruned)
 	ck_assert_int_eq(query_number("SELECT count(*) FROM gap"), STREAM_GAPS_MAX);
 	ck_assert_int_eq(query_number("SELECT min(from_seq) FROM gap"), 10 + 2 * 20);
 	ck_assert_int_eq(query_number("SELECT seqs FROM gap_total"), STREAM_GAPS_MAX + 20);
+	maintain_all();
 	timebase_fake_advance(&iw.clk, 3000 * NS_PER_S);
 	lost(3, 3, GAP_EXPIRED);
 	maintain_all();

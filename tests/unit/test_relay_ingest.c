@@ -71,23 +71,106 @@ START_TEST(test_retention_by_bytes_takes_the_oldest_alone)
 }
 END_TEST
 
+/* Upkeep each minute for a while. */
+static void pass(int64_t seconds)
+{
+	for (int64_t i = 0; i < seconds; i += 60) {
+		timebase_fake_advance(&iw.clk, 60 * NS_PER_S);
+		maintain_all();
+	}
+}
+
 START_TEST(test_retention_by_age)
 {
 	struct stream_usage u;
 
 	send_one(1, 1, 1);
 	ingest_commit(iw.in);
-	timebase_fake_advance(&iw.clk, 3000 * NS_PER_S);
+	pass(3000);
 	send_one(1, 2, 2);
 	maintain_all();
 	stream_get_usage(iw.stream, &u);
 	ck_assert_uint_eq(u.rows, 2);
-	timebase_fake_advance(&iw.clk, 700 * NS_PER_S);
-	maintain_all();
+	pass(780);
 	stream_get_usage(iw.stream, &u);
 	ck_assert_uint_eq(u.rows, 1);
 	send_one(1, 1, 1); /* pruned, and still not stored twice */
 	ck_assert_uint_eq(iw.in->stats.results[INGEST_DUPLICATE], 1);
+}
+END_TEST
+
+enum { YEARS_S = 10 * 365 * 86400 };
+
+static void leap(int64_t seconds)
+{
+	iw.clk.wall.ns += seconds * NS_PER_S;
+}
+
+/* Years ahead and back again, before the wall clock is right and after: none of it deletes what is
+ * not old, or keeps what is. */
+START_TEST(test_leaps_of_the_clock)
+{
+	send_one(1, 1, 1);
+	pass(600);
+	leap(YEARS_S);
+	send_one(1, 2, 2);
+	pass(600);
+	leap(-2 * YEARS_S);
+	send_one(1, 3, 3);
+	pass(600);
+	leap(YEARS_S);
+	pass(1680); /* the first is 3480 s old */
+	ck_assert_uint_eq(stream_rows(), 3);
+	pass(300);
+	ck_assert_uint_eq(stream_rows(), 2);
+	pass(420);
+	ck_assert_uint_eq(stream_rows(), 2);
+	pass(240);
+	ck_assert_uint_eq(stream_rows(), 1);
+	pass(360);
+	ck_assert_uint_eq(stream_rows(), 1);
+	pass(300);
+	ck_assert_uint_eq(stream_rows(), 0);
+}
+END_TEST
+
+/* A restart neither makes rows older nor, but for a minute, younger. */
+START_TEST(test_age_over_restarts)
+{
+	send_one(1, 1, 1);
+	pass(1800);
+	ingest_close();
+	leap(YEARS_S);
+	ingest_open();
+	maintain_all();
+	pass(1680);
+	ck_assert_uint_eq(stream_rows(), 1);
+	pass(300);
+	ck_assert_uint_eq(stream_rows(), 0);
+}
+END_TEST
+
+START_TEST(test_age_takes_few_marks)
+{
+	for (uint64_t hour = 1; hour <= 5; hour++) {
+		send_one(1, hour, 1);
+		pass(3600);
+		ck_assert_uint_le(stream_rows(), 2);
+		ck_assert_int_le(query_number("SELECT count(*) FROM age_mark"), 3600 / 60 + 2);
+	}
+}
+END_TEST
+
+START_TEST(test_gaps_go_by_age)
+{
+	send_gap(CLASS_BULK, &(struct envelope){.epoch = 1, .seq = 1},
+		 &(struct gap){.through = 9, .reason = GAP_QUOTA});
+	pass(3480);
+	leap(YEARS_S);
+	pass(60);
+	ck_assert_int_eq(query_number("SELECT count(*) FROM gap"), 1);
+	pass(240);
+	ck_assert_int_eq(query_number("SELECT count(*) FROM gap"), 0);
 }
 END_TEST
 
@@ -258,6 +341,10 @@ int main(void)
 	tcase_add_test(t, test_a_commit_is_synced);
 	tcase_add_test(t, test_retention_by_bytes_takes_the_oldest_alone);
 	tcase_add_test(t, test_retention_by_age);
+	tcase_add_test(t, test_leaps_of_the_clock);
+	tcase_add_test(t, test_age_over_restarts);
+	tcase_add_test(t, test_age_takes_few_marks);
+	tcase_add_test(t, test_gaps_go_by_age);
 	tcase_add_test(t, test_file_limit_follows_the_setting);
 	tcase_add_test(t, test_minted_epochs_are_bounded);
 	tcase_add_test(t, test_removed_vehicle_leaves_nothing);

@@ -8,6 +8,10 @@
 
 #include "base/bytes.h"
 
+/* Nobody knows how far a damaged outbox had counted: a gap of the rest of it goes through this, the
+ * highest seq that an agent gives out. */
+#define GAP_OPEN ((UINT64_C(1) << 48) - 1)
+
 enum gap_reason {
 	GAP_QUOTA = 1, /* the outbox was full; the oldest of the least urgent go first */
 	GAP_EXPIRED,   /* older than its class is worth */

@@ -25,6 +25,12 @@ static json_t *json_hex(uint64_t v)
 	return json_string(text);
 }
 
+/* null: of an outbox that is gone, whatever there may have been. */
+static json_t *json_through(uint64_t seq)
+{
+	return seq == GAP_OPEN ? json_null() : json_unsigned(seq);
+}
+
 static json_t *json_time_or_null(int64_t ns)
 {
 	return ns ? json_time(ns) : json_null();
@@ -67,7 +73,7 @@ static int add_lane(void *ctx, const struct report_lane *l)
 	char key[LANE_KEY];
 	json_t *o = json_pack(
 		"{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:[], s:o}", "epoch", json_hex(l->epoch),
-		"class", class_name(l->class), "stored_through", json_unsigned(l->window->through),
+		"class", class_name(l->class), "stored_through", json_through(l->window->through),
 		"batches", json_unsigned(l->counts.batches), "samples",
 		json_unsigned(l->counts.samples), "duplicates", json_unsigned(l->counts.duplicates),
 		"awaited", json_awaited(l->window), "gaps", "updated", json_time(l->updated.ns));
@@ -107,7 +113,7 @@ static int add_gap(void *ctx, const struct stream_gap *g)
 		d->gaps,
 		json_pack("{s:o, s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch",
 			  json_hex(g->epoch), "class", class_name(g->class), "from",
-			  json_unsigned(g->from), "through", json_unsigned(g->through), "reason",
+			  json_unsigned(g->from), "through", json_through(g->through), "reason",
 			  stream_gap_reason_name(g->reason), "seqs", json_unsigned(g->seqs),
 			  "batches", json_unsigned(g->batches), "samples",
 			  json_unsigned(g->samples), "first",

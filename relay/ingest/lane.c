@@ -69,7 +69,7 @@ static int close_hole(struct ingest *in, struct lane *l, uint64_t newcomer)
 		return e;
 	l->gaps = true;
 	ingest_count(in, gaps[l->class][GAP_UNEXPLAINED], 1);
-	ingest_count(in, gap_seqs[l->class][GAP_UNEXPLAINED], g.through - g.from + 1);
+	ingest_count(in, gap_seqs[l->class][GAP_UNEXPLAINED], g.seqs);
 	return 0;
 }
 

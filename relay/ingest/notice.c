@@ -68,7 +68,7 @@ static int write_gap(struct ingest *in, struct incoming *msg, struct stream_gap 
 		return own;
 	if (e == 0) {
 		p->reason = g->reason;
-		p->missing = window_count(&g->missing);
+		p->missing = g->seqs;
 	}
 	return e;
 }

@@ -24,6 +24,17 @@ static uint64_t bounded_claim(uint64_t v)
 
 /* ---- sums ---- */
 
+static uint64_t count_seqs(const struct window *missing)
+{
+	uint64_t n = window_count(missing);
+
+	if (window_top(missing) != GAP_OPEN)
+		return n;
+	return missing->n ? n - (missing->ranges[missing->n - 1].to -
+				 missing->ranges[missing->n - 1].from + 1)
+			  : 0;
+}
+
 struct more {
 	int64_t gaps, seqs, batches, samples;
 };
@@ -43,7 +54,7 @@ static int count_whole(struct stream *s, const struct stream_gap *g, int64_t sig
 {
 	struct more m = {
 		.gaps = sign,
-		.seqs = sign * (int64_t)window_count(&g->missing),
+		.seqs = sign * (int64_t)g->seqs,
 		.batches = sign * (int64_t)g->batches,
 		.samples = sign * (int64_t)g->samples,
 	};
@@ -92,8 +103,7 @@ static int insert(struct stream *s, struct stream_gap *g)
 			    (int64_t)g->class, (int64_t)g->from, (int64_t)g->through,
 			    (int64_t)g->reason, (int64_t)g->batches, (int64_t)g->samples,
 			    g->first_ns, g->last_ns, g->received.ns, (int64_t)g->missing.through,
-			    (const void *)buf_text(&s->scratch), s->scratch.len,
-			    (int64_t)window_count(&g->missing));
+			    (const void *)buf_text(&s->scratch), s->scratch.len, (int64_t)g->seqs);
 	if (e == 0)
 		e = db_run(st);
 	if (e == 0)
@@ -109,15 +119,14 @@ static int delete (struct stream *s, const struct stream_gap *g)
 }
 
 /* Writes what is still missing of it, or deletes it where that is nothing. */
-static int shrink(struct stream *s, const struct stream_gap *g, uint64_t by)
+static int shrink(struct stream *s, const struct stream_gap *g)
 {
-	struct more m = {.seqs = -(int64_t)by};
+	uint64_t seqs = count_seqs(&g->missing);
+	struct more m = {.seqs = (int64_t)(seqs - g->seqs)};
 	int e;
 
 	if (!g->missing.through && !g->missing.n) {
-		struct more all = {-1, -(int64_t)by, -(int64_t)g->batches, -(int64_t)g->samples};
-
-		e = count(s, g, &all);
+		e = count_whole(s, g, -1);
 		return e < 0 ? e : delete (s, g);
 	}
 	e = count(s, g, &m);
@@ -126,8 +135,8 @@ static int shrink(struct stream *s, const struct stream_gap *g, uint64_t by)
 		e = window_encode(&g->missing, &s->scratch);
 	if (e == 0)
 		e = db_bind(s->st[ST_SHRINK_GAP], "ibii", (int64_t)g->missing.through,
-			    (const void *)buf_text(&s->scratch), s->scratch.len,
-			    (int64_t)window_count(&g->missing), g->id);
+			    (const void *)buf_text(&s->scratch), s->scratch.len, (int64_t)seqs,
+			    g->id);
 	return e < 0 ? e : db_run(s->st[ST_SHRINK_GAP]);
 }
 
@@ -156,14 +165,13 @@ static int take_part(struct stream *s, struct stream_gap *g, struct stream_gap *
 {
 	struct window part cleanup(window_free) = {0};
 	int e = window_part(&old->missing, g->from, g->through, &part);
-	uint64_t n = window_count(&part);
 
-	if (e < 0 || n == 0)
+	if (e < 0 || window_top(&part) == 0)
 		return e;
 	e = window_add_all(&g->missing, &part);
 	if (e == 0)
 		e = window_remove_range(&old->missing, g->from, g->through);
-	return e == 0 ? shrink(s, old, n) : e;
+	return e == 0 ? shrink(s, old) : e;
 }
 
 static int take_whole(struct stream *s, struct stream_gap *g, struct stream_gap *old)
@@ -231,6 +239,7 @@ int stream_add_gap(struct stream *s, struct stream_gap *g)
 		return e;
 	if (!g->missing.through && !g->missing.n)
 		return STREAM_GAP_KNOWN;
+	g->seqs = count_seqs(&g->missing);
 	e = insert(s, g);
 	if (e == 0)
 		e = count_whole(s, g, 1);
@@ -252,7 +261,7 @@ int stream_take_from_gap(struct stream *s, int64_t device, uint64_t epoch, enum 
 		found = window_has(&g.missing, seq);
 		e = found ? window_remove_range(&g.missing, seq, seq) : 0;
 		if (e == 0 && found)
-			e = shrink(s, &g, 1);
+			e = shrink(s, &g);
 		stream_gap_free(&g);
 		if (e < 0)
 			return e;

@@ -25,7 +25,9 @@ struct stream_gap {
 	int64_t first_ns, last_ns;
 	struct wall_time received;
 	struct window missing;
-	uint64_t seqs; /* of missing; set by what reads a gap */
+	/* How many batches it tells missing: those in `missing`, but for what is open (GAP_OPEN),
+	 * of which nobody knows how much there was. Set by what reads a gap, or records it. */
+	uint64_t seqs;
 };
 
 const char *stream_gap_reason_name(uint32_t reason); /* "unexplained" for GAP_UNEXPLAINED */

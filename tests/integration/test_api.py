@@ -335,3 +335,19 @@ def test_delivery(car, drive_log):
     table = car.towline("delivery", VEHICLE, DEVICE).stdout
     assert device["epoch"] in table and "DUPLICATES" in table and told["last_receipt"] in table
     assert json.loads(car.towline("delivery", VEHICLE, DEVICE, "--json").stdout) == told
+
+
+def test_delivery_of_an_outbox_that_is_gone(car):
+    """An open-ended gap is shown without an end, and counts only what must have been there."""
+    gap = bytes.fromhex("08ffffffffffff3f1003")  # through 2^48 - 1, corrupt
+    named = b"\x09" + (7).to_bytes(8, "little") + b"\x10\x05\x18\x02"
+    envelope = named + b"\x22" + bytes([len(gap)]) + gap
+    subprocess.run(["mosquitto_pub", "-V", "5", "-q", "1", "-p", str(car.broker_port), "-s",
+                    "-t", f"tl/1/up/0/{VEHICLE}/{DEVICE}/bulk"], input=envelope, check=True)
+    where = f"/v1/vehicles/{VEHICLE}/devices/{DEVICE}/delivery"
+    wait_for("the gap", lambda: car.get(where).json()["gaps"])
+    told = car.get(where).json()
+    assert told["gaps"][0]["through"] is None and told["gaps"][0]["seqs"] == 0
+    assert told["lanes"][0]["awaited"]["seqs"] == 4
+    table = car.towline("delivery", VEHICLE, DEVICE).stdout
+    assert "5-  " in table and "281474976710655" not in table

@@ -143,60 +143,6 @@ START_TEST(test_gap_that_has_grown)
 }
 END_TEST
 
-START_TEST(test_huge_and_bad_gaps)
-{
-	static const uint64_t HUGE = (uint64_t)1 << 48;
-
-	maintain_all(); /* from now on there is a quarantine */
-	lost(1, HUGE, GAP_QUOTA);
-	ingest_commit(iw.in);
-	ck_assert_uint_eq(window()->through, HUGE);
-	send(HUGE / 2);
-	ingest_commit(iw.in);
-	ck_assert_uint_eq(stream_rows(), 1);
-	ck_assert_int_eq(query_number("SELECT seqs FROM gap"), (int64_t)HUGE - 1);
-	reopen();
-	maintain_all();
-	send(HUGE / 2);
-	ck_assert_uint_eq(duplicates(), 1);
-
-	lost(HUGE + 5, HUGE + 4, GAP_QUOTA);
-	ck_assert_int_eq(nack_of(EPOCH, CLASS_BULK, HUGE + 5), NACK_INVALID);
-	lost(HUGE + 6, HUGE + 7, (enum gap_reason)0);
-	ck_assert_int_eq(nack_of(EPOCH, CLASS_BULK, HUGE + 6), NACK_INVALID);
-	lost(HUGE + 7, 2 * HUGE + 7, GAP_QUOTA);
-	ck_assert_int_eq(nack_of(EPOCH, CLASS_BULK, HUGE + 7), NACK_INVALID);
-	send_envelope(CLASS_BULK, &(struct envelope){.epoch = EPOCH,
-						     .seq = HUGE + 8,
-						     .encoding = ENCODING_GAP,
-						     .body = (const uint8_t *)"\xff",
-						     .body_len = 1});
-	ck_assert_int_eq(nack_of(EPOCH, CLASS_BULK, HUGE + 8), NACK_INVALID);
-	lost(HUGE + 9, HUGE + 9, (enum gap_reason)77); /* of the future: kept, counted as unknown */
-	ingest_commit(iw.in);
-	ck_assert_int_eq(query_number("SELECT count(*) FROM gap WHERE reason = 77"), 1);
-	ck_assert_int_eq(query_number("SELECT seqs FROM gap_total WHERE reason = 0"), 1);
-	ck_assert_int_eq(query_number("SELECT count(*) FROM quarantine"), 4);
-	ck_assert_uint_eq(window()->through, HUGE);
-}
-END_TEST
-
-START_TEST(test_claims_do_not_overflow)
-{
-	for (uint64_t seq = 1; seq <= 40; seq++)
-		send_gap(CLASS_BULK, &(struct envelope){.epoch = EPOCH, .seq = seq << 50},
-			 &(struct gap){.through = (seq << 50) + ((uint64_t)1 << 48) - 1,
-				       .reason = GAP_QUOTA,
-				       .batches = INT64_MAX,
-				       .samples = INT64_MAX});
-	ingest_commit(iw.in);
-	ck_assert_int_eq(iw.in->stats.storage, 0);
-	ck_assert_uint_eq(iw.in->stats.results[INGEST_GAP], 40);
-	ck_assert_int_eq(query_number("SELECT typeof(samples) = 'integer' FROM gap_total"), 1);
-	ck_assert_int_gt(query_number("SELECT samples FROM gap_total"), 0);
-}
-END_TEST
-
 START_TEST(test_encodings_of_the_future)
 {
 	maintain_all();
@@ -548,8 +494,6 @@ int main(void)
 	tcase_add_test(t, test_gap_closes_a_hole_for_good);
 	tcase_add_test(t, test_gap_around_batches);
 	tcase_add_test(t, test_gap_that_has_grown);
-	tcase_add_test(t, test_huge_and_bad_gaps);
-	tcase_add_test(t, test_claims_do_not_overflow);
 	tcase_add_test(t, test_encodings_of_the_future);
 	tcase_add_test(t, test_gaps_are_bounded_and_pruned);
 	tcase_add_test(t, test_stored_under_its_old_name);

@@ -11,7 +11,7 @@ struct delivery_options {
 	bool json;
 };
 
-/* Numbers beyond 2^53 come as texts. */
+/* Numbers beyond 2^53 come as texts; null, where there is no end, is none. */
 enum { NUMBER_TEXT = 24 };
 
 static const char *number_text(const json_t *o, const char *key, char text[static NUMBER_TEXT])
@@ -20,6 +20,8 @@ static const char *number_text(const json_t *o, const char *key, char text[stati
 
 	if (json_is_string(v))
 		return json_string_value(v);
+	if (!json_is_integer(v))
+		return "";
 	snprintf(text, NUMBER_TEXT, "%lld", (long long)json_integer_value(v));
 	return text;
 }
@@ -67,6 +69,7 @@ static void print_rows(const char *const *head, size_t columns, unsigned right, 
 static void lane_row(struct table *t, const json_t *lane)
 {
 	const json_t *awaited = json_object_get(lane, "awaited"), *g;
+	char through[NUMBER_TEXT];
 	long long missing = 0;
 	size_t i;
 
@@ -74,7 +77,9 @@ static void lane_row(struct table *t, const json_t *lane)
 		(long long)json_number_value(json_object_get(g, "seqs"));
 	text_cell(t, lane, "epoch");
 	text_cell(t, lane, "class");
-	number_cell(t, lane, "stored_through");
+	table_cell(t, json_is_null(json_object_get(lane, "stored_through"))
+			      ? "end"
+			      : number_text(lane, "stored_through", through));
 	number_cell(t, lane, "batches");
 	number_cell(t, lane, "samples");
 	number_cell(t, lane, "duplicates");
@@ -189,8 +194,11 @@ const struct cli_command cmd_delivery = {
 		"for\n"
 		"every sequence number; AWAITED, holes above that, which nobody has explained "
 		"yet;\n"
-		"MISSING, what gaps say will not come. Then the last gaps with their reasons, and\n"
-		"the clocks of the device's boots.\n"
+		"MISSING, what gaps say will not come. THROUGH is 'end' where an outbox is gone, "
+		"and a\n"
+		"gap has no end where nobody knows how far that had counted. Then the last gaps "
+		"with\n"
+		"their reasons, and the clocks of the device's boots.\n"
 		"\n"
 		"  --json        the relay's answer\n"
 		"  --relay URL   default $TOWLINE_RELAY, else http://127.0.0.1:8080\n",

@@ -196,11 +196,10 @@ static uint64_t noted_epoch(const char *path)
 {
 	struct unsaved u;
 	uint64_t epoch;
-	bool damaged;
 
-	if (unsaved_open(&u, path, &damaged, NULL) < 0)
+	if (unsaved_open(&u, path, NULL) < 0)
 		return 0;
-	epoch = u.note.epoch;
+	epoch = u.seqs.epoch ? u.seqs.epoch : u.note.epoch;
 	unsaved_close(&u);
 	return epoch;
 }

@@ -58,12 +58,10 @@ const char *const store_migrations[] = {
 	" body BLOB NOT NULL) STRICT;",
 
 	/* unsaved_id: of the note (unsaved.h) that gaps were made of last. running_boot: who has
-	 * it open, or had when it ended without a word. reserved_seq: seqs up to it may have been
-	 * seen by the relay, though the row is not on disk. boot: wall = mono + offset_ms; id 0 is
+	 * opened it last; 0: nobody has noted its seqs yet. boot: wall = mono + offset_ms; id 0 is
 	 * what version 1 stored, by wall time, of unknown quality. */
 	"ALTER TABLE outbox ADD COLUMN unsaved_id INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE outbox ADD COLUMN running_boot INTEGER NOT NULL DEFAULT 0;"
-	"ALTER TABLE class_state ADD COLUMN reserved_seq INTEGER NOT NULL DEFAULT 0;"
 	"CREATE TABLE boot ("
 	" id INTEGER PRIMARY KEY,"
 	" boot_id INTEGER NOT NULL,"
@@ -109,10 +107,10 @@ const char *const store_sql[STORE_STMTS] = {
 	[STORE_MINT_META] = "INSERT INTO outbox (id, epoch, created_ns) VALUES (1, ?, ?)",
 	[STORE_WRITE_META] = "UPDATE outbox SET unsaved_id = ?, running_boot = ? WHERE id = 1",
 	[STORE_READ_CLASSES] = "SELECT class, last_seq, samples_acked, samples_dropped,"
-			       " samples_quarantined, reserved_seq FROM class_state",
+			       " samples_quarantined FROM class_state",
 	[STORE_WRITE_CLASS] = "INSERT OR REPLACE INTO class_state (class, last_seq, samples_stored,"
-			      " samples_acked, samples_dropped, samples_quarantined, reserved_seq)"
-			      " VALUES (?, ?, ?, ?, ?, ?, ?)",
+			      " samples_acked, samples_dropped, samples_quarantined)"
+			      " VALUES (?, ?, ?, ?, ?, ?)",
 	[STORE_READ_BOOTS] = "SELECT id, boot_id, offset_ms, quality FROM boot ORDER BY id DESC",
 	[STORE_WRITE_BOOT] = "INSERT OR REPLACE INTO boot (id, boot_id, offset_ms, quality)"
 			     " VALUES (?, ?, ?, ?)",

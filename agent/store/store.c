@@ -1,8 +1,10 @@
 #include "agent/store/store_private.h"
+#include "agent/store/vfs.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -28,7 +30,6 @@ static int read_classes(struct store *s)
 			.samples_dropped = (uint64_t)sqlite3_column_int64(st, 3),
 			.samples_quarantined = (uint64_t)sqlite3_column_int64(st, 4),
 		};
-		s->w.classes[k].reserved_seq = (uint64_t)sqlite3_column_int64(st, 5);
 	}
 	sqlite3_reset(st);
 	return r;
@@ -113,6 +114,7 @@ static int mint_epoch(struct store *s)
 	int r;
 
 	random_bytes(&s->epoch, sizeof(s->epoch));
+	s->is_new = true;
 	r = db_bind(st, "ii", (int64_t)s->epoch, timebase_wall(s->opt.tb).ns);
 	return r < 0 ? r : db_run(st);
 }
@@ -221,8 +223,9 @@ static int open_file(struct store *s, struct error *err)
 		.max_bytes = s->opt.file_max_bytes,
 		.page_bytes = PAGE_BYTES,
 		.exclusive = true,
+		.vfs = vfs_name(),
 	};
-	struct error said = {""}; /* about keys */
+	struct error said = {""}; /* about keys, or the file beside it */
 	bool log_is_broken = salvage_log_is_broken(s->path);
 	int r = db_open(&s->db, s->path, &opt, store_migrations, store_n_migrations, err);
 
@@ -235,8 +238,12 @@ static int open_file(struct store *s, struct error *err)
 		r = seal_check(s->opt.seal, s->db, &said);
 	if (r == 0)
 		r = read_all(s);
+	if (r == 0 && s->unsaved.fd < 0)
+		r = unsaved_open(&s->unsaved, s->path, &said);
+	if (r == 0)
+		r = store_check_seqs(s);
 	/* What was written in this boot is there, or damaged. */
-	if (r == 0 && log_is_broken && s->running_boot == s->opt.boot_id)
+	if (r == 0 && log_is_broken && s->unsaved.seqs.boot == s->opt.boot_id)
 		r = -EBADMSG;
 	if (r == 0)
 		r = attach_seal(s, &said);
@@ -256,6 +263,35 @@ static void close_file(struct store *s)
 	s->prepared = false;
 	s->db = db_close(s->db);
 	s->w = (struct working){0};
+	s->unsaved_id = s->running_boot = 0;
+	s->is_new = false;
+}
+
+/* Seqs are noted, and the file that gave them is not there, or empty. SQLite would make a new one,
+ * and remove what there is of its log. Returns 0, -EBADMSG: it is there, and empty; -errno. */
+static int check_gone(struct store *s, struct error *err)
+{
+	bool given = false;
+	struct stat st;
+	int fd, r;
+
+	if (stat(s->path, &st) == 0 ? st.st_size > 0 : errno != ENOENT)
+		return 0;
+	r = unsaved_open(&s->unsaved, s->path, err);
+	if (r < 0)
+		return r;
+	for (unsigned k = 0; k < CLASS_COUNT; k++)
+		given = given || s->unsaved.seqs.last[k] > 0;
+	if (!given)
+		return 0;
+	fd = open(s->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		r = -errno;
+		error_set(err, "%s: %s", s->path, strerror(-r));
+		return r;
+	}
+	(void)close(fd);
+	return -EBADMSG;
 }
 
 /* The file is opened; a damaged one is set aside, and a new one takes its place. What a crash has
@@ -265,6 +301,8 @@ static int open_or_renew(struct store *s, struct store_opened *opened, struct er
 	struct salvage_aside *aside cleanup(free_ptr) = malloc(sizeof(*aside));
 	int r = aside ? salvage_pending(s->path, aside, err) : -ENOMEM;
 
+	if (r == 0)
+		r = check_gone(s, err);
 	if (r >= 0)
 		r = open_file(s, err);
 	if (r != -EBADMSG)
@@ -280,24 +318,36 @@ static int open_or_renew(struct store *s, struct store_opened *opened, struct er
 	return open_file(s, err);
 }
 
+/* Of a new file all is in the log, its name as well; were that lost, nobody could tell what else.
+ */
+static int fold_new_file(struct store *s)
+{
+	int rc = SQLITE_OK;
+
+	if (s->is_new)
+		rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+	s->is_new = false;
+	return db_errno(rc);
+}
+
 static int open_all(struct store *s, struct store_opened *opened, struct error *err)
 {
-	struct error unsaved_err;
-	bool damaged;
 	int r = open_or_renew(s, opened, err);
 
 	if (r < 0)
 		return r;
-	/* Without it an end on a full disk cannot be told; all else works. */
-	if (unsaved_open(&s->unsaved, s->path, &damaged, &unsaved_err) < 0)
-		unsaved_close(&s->unsaved);
 	r = store_recover(s, &opened->unsaved_batches);
+	if (r == 0)
+		r = fold_new_file(s);
 	if (r < 0)
 		error_set(err, "%s: %s (%s)", s->path, strerror(-r), sqlite3_errmsg(s->db));
 	if (r == 0)
 		r = store_rescue(s, opened, err);
-	if (r == 0 && s->unsaved.fd >= 0 && unsaved_clear(&s->unsaved, s->epoch) < 0)
-		unsaved_close(&s->unsaved);
+	if (r < 0)
+		return r;
+	r = unsaved_clear(&s->unsaved, s->epoch);
+	if (r < 0)
+		error_set(err, "%s.unsaved: %s", s->path, strerror(-r));
 	return r;
 }
 
@@ -349,12 +399,19 @@ void store_suspect(struct store *s)
 		(void)close(fd);
 }
 
+static int leave(struct store *s)
+{
+	int r = store_flush(s);
+
+	return r < 0 || s->commit_failed ? r : store_close_seqs(s);
+}
+
 struct store *store_close(struct store *s)
 {
 	if (!s)
 		return NULL;
 	/* What cannot be written now is made good by the next start. */
-	if (s->prepared && !s->failed && store_leave(s) < 0)
+	if (s->prepared && !s->failed && leave(s) < 0)
 		s->failed = true;
 	close_file(s);
 	unsaved_close(&s->unsaved);

@@ -14,17 +14,14 @@ enum {
 	STORE_BODY_MAX = 16 << 20,
 	STORE_GAPS_MAX = 128,		      /* of a class; beyond, neighbours become one */
 	STORE_OPEN_GAPS = STORE_GAPS_MAX + 8, /* of a class; beyond, the oldest grows no more */
-	STORE_RESERVE = 64,		      /* seqs; a power cut makes a gap of at most so many */
 	STORE_BOOTS_MAX = 64, /* kept in memory; the age of rows of older ones is not known */
 };
 
 struct class_state {
 	uint64_t last_seq;
-	uint64_t reserved_seq; /* on disk; up to it the relay may know more than the disk does */
 	struct store_lifetime life;
 	uint64_t gaps;			    /* of this epoch, so those that merge */
 	bool touched;			    /* by the transaction, and not told by a row */
-	bool reserved;			    /* reserved_seq was changed by the transaction */
 	int64_t open_gaps[STORE_OPEN_GAPS]; /* their ids; 0: none */
 };
 
@@ -54,6 +51,7 @@ struct store {
 	sqlite3 *db;
 	sqlite3_stmt *st[STORE_STMTS];
 	bool prepared;
+	bool is_new; /* was made by this opening */
 	struct store_options opt;
 	char path[STORE_PATH_MAX];
 	char suspect[STORE_PATH_MAX]; /* the file that store_suspect leaves */
@@ -61,6 +59,7 @@ struct store {
 	uint64_t unsaved_id, running_boot; /* as in the table outbox */
 	struct working w;
 	struct unsaved unsaved;
+	uint64_t reserved[CLASS_COUNT]; /* seqs up to it are noted to be given */
 
 	struct acked_rows acked[CLASS_COUNT];
 	struct mono_time acked_at; /* the first of them */
@@ -75,6 +74,8 @@ struct store {
 	bool boot_dirty; /* to be written with the next transaction */
 
 	bool failed; /* nothing is to be written at the end */
+	/* The last commit did, and may be found in the log all the same. */
+	bool commit_failed;
 	struct buf sealed, plain;
 	struct store_count corrupt; /* found since store_corrupt_found */
 };
@@ -193,11 +194,20 @@ int store_rescue(struct store *s, struct store_opened *opened, struct error *err
 
 /* ---- store_recover.c ---- */
 
-/* Tells by gaps what a power cut, or an end of the agent on a full disk, has lost, and enters this
+/* Tells by gaps what a crash, or an end of the agent on a full disk, has lost, and enters this
  * boot. ret_unsaved: batches of the latter. */
 int store_recover(struct store *s, uint64_t *ret_unsaved) must_check;
-/* At the end: what was reserved is not needed any more. */
-int store_leave(struct store *s) must_check;
+
+/* ---- store_seqs.c ---- */
+
+/* Whether what was read of the file can be what was noted of its seqs: 0, or -EBADMSG. */
+int store_check_seqs(struct store *s) must_check;
+/* Before a commit: notes on disk the seqs that it gives, and some ahead. */
+int store_reserve_seqs(struct store *s, const struct working *w) must_check;
+/* At opening: what was noted and is not there becomes a gap. */
+int store_tell_reserved(struct store *s, struct working *w, enum uplink_class class) must_check;
+/* At the end, when all is on disk: no seq beyond the last was given. */
+int store_close_seqs(struct store *s) must_check;
 
 static inline void store_take_off(uint64_t *from, uint64_t n)
 {

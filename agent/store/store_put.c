@@ -113,43 +113,12 @@ static int put_one(struct store *s, struct working *w, const struct store_item *
 	return store_lose_newcomer(s, w, item->class, &lost);
 }
 
-/* Seqs that may be seen by the relay before they are on disk: only up to what is reserved there.
- * Says whether more has to be, which takes a commit that is on disk at once. */
-static bool must_reserve(const struct store *s, const uint64_t more[static CLASS_COUNT])
+static enum store_sync sync_of(const struct store *s, const struct store_item *items, size_t n)
 {
-	for (unsigned k = 0; k < CLASS_COUNT; k++)
-		if (more[k] > 0 && store_is_relaxed(s, (enum uplink_class)k) &&
-		    s->w.classes[k].last_seq + more[k] > s->w.classes[k].reserved_seq)
-			return true;
-	return false;
-}
-
-static void reserve(const struct store *s, struct working *w, const uint64_t more[])
-{
-	for (unsigned k = 0; k < CLASS_COUNT; k++) {
-		struct class_state *c = &w->classes[k];
-
-		if (more[k] == 0 || !store_is_relaxed(s, (enum uplink_class)k) ||
-		    c->last_seq + more[k] <= c->reserved_seq)
-			continue;
-		c->reserved_seq = c->last_seq + more[k] + STORE_RESERVE;
-		c->reserved = true;
-	}
-}
-
-static int begin_put(struct store *s, struct working *w, const uint64_t more[static CLASS_COUNT],
-		     bool apply)
-{
-	enum store_sync sync = must_reserve(s, more) ? STORE_NOW : STORE_LATER;
-	int r;
-
-	for (unsigned k = 0; k < CLASS_COUNT; k++)
-		if (more[k] > 0 && !store_is_relaxed(s, (enum uplink_class)k))
-			sync = STORE_NOW;
-	r = store_begin(s, w, sync, apply);
-	if (r == 0)
-		reserve(s, w, more);
-	return r;
+	for (size_t i = 0; i < n; i++)
+		if (!store_is_relaxed(s, items[i].class))
+			return STORE_NOW;
+	return STORE_LATER;
 }
 
 static bool would_fit(const struct store *s, const struct store_item *items, size_t n)
@@ -166,14 +135,10 @@ static int put(struct store *s, const struct store_item *items, size_t n,
 {
 	struct store_dropped dropped = {0};
 	struct store_count stored = {0};
-	uint64_t more[CLASS_COUNT] = {0};
 	struct working w;
-	int r;
-
-	for (size_t i = 0; i < n; i++)
-		more[items[i].class]++;
 	/* What goes for the newcomers must not be what the relay has already. */
-	r = begin_put(s, &w, more, !would_fit(s, items, n));
+	int r = store_begin(s, &w, sync_of(s, items, n), !would_fit(s, items, n));
+
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < n; i++)
@@ -200,12 +165,10 @@ int store_put_lost(struct store *s, enum uplink_class class, uint64_t samples,
 		   enum gap_reason reason)
 {
 	struct gap lost = {.reason = reason, .batches = 1, .samples = samples};
-	uint64_t more[CLASS_COUNT] = {0};
+	enum store_sync sync = store_is_relaxed(s, class) ? STORE_LATER : STORE_NOW;
 	struct working w;
-	int r;
+	int r = store_begin(s, &w, sync, false);
 
-	more[class] = 1;
-	r = begin_put(s, &w, more, false);
 	if (r < 0)
 		return r;
 	return store_finish(s, &w, store_lose_newcomer(s, &w, class, &lost));

@@ -126,10 +126,9 @@ int store_begin(struct store *s, struct working *w, enum store_sync sync, bool a
 static int write_class(struct store *s, unsigned k, const struct class_state *c)
 {
 	sqlite3_stmt *st = s->st[STORE_WRITE_CLASS];
-	int r = db_bind(st, "iiiiiii", (int64_t)k, (int64_t)c->last_seq,
+	int r = db_bind(st, "iiiiii", (int64_t)k, (int64_t)c->last_seq,
 			(int64_t)c->life.samples_stored, (int64_t)c->life.samples_acked,
-			(int64_t)c->life.samples_dropped, (int64_t)c->life.samples_quarantined,
-			(int64_t)c->reserved_seq);
+			(int64_t)c->life.samples_dropped, (int64_t)c->life.samples_quarantined);
 
 	return r < 0 ? r : db_run(st);
 }
@@ -139,7 +138,7 @@ static int write_state(struct store *s, const struct working *w)
 	int r = s->boot_dirty ? store_write_boot(s) : 0;
 
 	for (unsigned k = 0; r == 0 && k < CLASS_COUNT; k++)
-		if (w->classes[k].touched || w->classes[k].reserved)
+		if (w->classes[k].touched)
 			r = write_class(s, k, &w->classes[k]);
 	return r;
 }
@@ -156,7 +155,7 @@ static void forget_acked(struct store *s)
 static void committed(struct store *s, struct working *w)
 {
 	for (size_t k = 0; k < CLASS_COUNT; k++)
-		w->classes[k].touched = w->classes[k].reserved = false;
+		w->classes[k].touched = false;
 	s->w = *w;
 	s->boot_dirty = false;
 	if (w->applied)
@@ -169,12 +168,22 @@ static void committed(struct store *s, struct working *w)
 	}
 }
 
+static int commit(struct store *s)
+{
+	int r = db_exec(s->db, "COMMIT");
+
+	s->commit_failed = r < 0;
+	return r;
+}
+
 int store_finish(struct store *s, struct working *w, int r)
 {
 	if (r == 0)
 		r = write_state(s, w);
 	if (r == 0)
-		r = db_exec(s->db, "COMMIT");
+		r = store_reserve_seqs(s, w);
+	if (r == 0)
+		r = commit(s);
 	if (r < 0) {
 		undo(s);
 		return r;

@@ -8,18 +8,21 @@
 #include <unistd.h>
 #include <zlib.h>
 
-/* One sector says it all, so that a power cut leaves the old or the new note; the rest of the block
- * is there because file systems give out no less. Little-endian: magic, id, epoch, then batches and
- * samples of each class, then the CRC-32 of all before. */
+/* A sector says it all, so that a power cut leaves the old or the new; the rest of the block is
+ * there because file systems give out no less. Little-endian: note: magic, id, epoch, then batches
+ * and samples of each class, then the CRC-32 of all before; seqs: magic, epoch, boot, closed, then
+ * the last of each class, then the CRC-32. */
 enum {
+	SECTOR = 512,
 	FILE_BYTES = 4096,
 	NOTE_BYTES = 8 + 8 + 8 + CLASS_COUNT * 16 + 4,
-	PATH_BYTES_MAX = 4096,
+	SEQS_BYTES = 8 + 8 + 8 + 8 + CLASS_COUNT * 8 + 4,
+	PATH_BYTES_MAX = 4200,
 };
 
-static_assert(NOTE_BYTES <= 512, "a note fits a sector");
+static_assert(NOTE_BYTES <= SECTOR && SEQS_BYTES <= SECTOR, "each fits its sector");
 
-static const char magic[8] = "TLunsav1";
+static const char note_magic[8] = "TLunsav1", seqs_magic[8] = "TLseqs01";
 
 static uint64_t new_id(void)
 {
@@ -30,115 +33,186 @@ static uint64_t new_id(void)
 	return id;
 }
 
-static int encode(const struct unsaved_note *note, struct buf *out)
+/* ---- bytes ---- */
+
+static void seal_sector(struct buf *out)
 {
-	buf_put(out, magic, sizeof(magic));
+	if (!out->failed)
+		buf_put_fixed32(out, (uint32_t)crc32(0, out->data, (uInt)out->len));
+}
+
+/* Whether these bytes are whole, and begin with this magic. */
+static bool is_whole(const uint8_t *bytes, size_t len, const char magic[static 8])
+{
+	struct cursor crc = cursor_of(bytes + len - 4, 4);
+
+	return memcmp(bytes, magic, 8) == 0 &&
+	       cursor_fixed32(&crc) == (uint32_t)crc32(0, bytes, (uInt)len - 4);
+}
+
+static void encode_note(const struct unsaved_note *note, struct buf *out)
+{
+	buf_put(out, note_magic, sizeof(note_magic));
 	buf_put_fixed64(out, note->id);
 	buf_put_fixed64(out, note->epoch);
 	for (size_t k = 0; k < CLASS_COUNT; k++) {
 		buf_put_fixed64(out, note->by[k].batches);
 		buf_put_fixed64(out, note->by[k].samples);
 	}
-	if (!out->failed)
-		buf_put_fixed32(out, (uint32_t)crc32(0, out->data, (uInt)out->len));
-	return out->failed;
+	seal_sector(out);
 }
 
 /* false: not a whole note. */
-static bool decode(struct unsaved_note *ret, const uint8_t bytes[static NOTE_BYTES])
+static bool decode_note(struct unsaved_note *ret, const uint8_t bytes[static NOTE_BYTES])
 {
-	struct cursor c = cursor_of(bytes, NOTE_BYTES);
+	struct cursor c = cursor_of(bytes + 8, NOTE_BYTES - 8);
 	struct unsaved_note note;
 
-	if (memcmp(cursor_take(&c, sizeof(magic)), magic, sizeof(magic)) != 0)
-		return false;
 	note.id = cursor_fixed64(&c);
 	note.epoch = cursor_fixed64(&c);
 	for (size_t k = 0; k < CLASS_COUNT; k++) {
 		note.by[k].batches = cursor_fixed64(&c);
 		note.by[k].samples = cursor_fixed64(&c);
 	}
-	if (cursor_fixed32(&c) != (uint32_t)crc32(0, bytes, NOTE_BYTES - 4) || note.id == 0)
+	if (!is_whole(bytes, NOTE_BYTES, note_magic) || note.id == 0)
 		return false;
 	*ret = note;
 	return true;
 }
 
-static int write_all(int fd, const uint8_t *data, size_t len)
+static void encode_seqs(const struct unsaved_seqs *seqs, struct buf *out)
 {
-	size_t at = 0;
+	buf_put(out, seqs_magic, sizeof(seqs_magic));
+	buf_put_fixed64(out, seqs->epoch);
+	buf_put_fixed64(out, seqs->boot);
+	buf_put_fixed64(out, seqs->closed);
+	for (size_t k = 0; k < CLASS_COUNT; k++)
+		buf_put_fixed64(out, seqs->last[k]);
+	seal_sector(out);
+}
 
-	while (at < len) {
-		ssize_t n = pwrite(fd, data + at, len - at, (off_t)at);
+static bool decode_seqs(struct unsaved_seqs *ret, const uint8_t bytes[static SEQS_BYTES])
+{
+	struct cursor c = cursor_of(bytes + 8, SEQS_BYTES - 8);
+	struct unsaved_seqs seqs;
+
+	seqs.epoch = cursor_fixed64(&c);
+	seqs.boot = cursor_fixed64(&c);
+	seqs.closed = cursor_fixed64(&c) != 0;
+	for (size_t k = 0; k < CLASS_COUNT; k++)
+		seqs.last[k] = cursor_fixed64(&c);
+	if (!is_whole(bytes, SEQS_BYTES, seqs_magic))
+		return false;
+	*ret = seqs;
+	return true;
+}
+
+/* ---- the file ---- */
+
+static int write_all(int fd, const uint8_t *data, size_t len, size_t offset)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pwrite(fd, data + done, len - done, (off_t)(offset + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : -EIO;
-		at += (size_t)n;
+		done += (size_t)n;
 	}
 	return fdatasync(fd) < 0 ? -errno : 0;
 }
 
-static int write_note(int fd, const struct unsaved_note *note)
+static int write_note(struct unsaved *u, const struct unsaved_note *note)
 {
 	struct buf out cleanup(buf_free) = BUF_INIT(NOTE_BYTES);
-	int r = encode(note, &out);
+	int r;
 
-	return r < 0 ? r : write_all(fd, out.data, out.len);
+	encode_note(note, &out);
+	r = out.failed ? out.failed : write_all(u->fd, out.data, out.len, 0);
+	if (r == 0)
+		u->note = *note;
+	return r;
+}
+
+int unsaved_set_seqs(struct unsaved *u, const struct unsaved_seqs *seqs)
+{
+	struct buf out cleanup(buf_free) = BUF_INIT(SEQS_BYTES);
+	int r;
+
+	if (u->fd < 0)
+		return -EBADF;
+	encode_seqs(seqs, &out);
+	r = out.failed ? out.failed : write_all(u->fd, out.data, out.len, SECTOR);
+	if (r == 0)
+		u->seqs = *seqs;
+	return r;
 }
 
 /* The blocks are written, not only reserved: an extent that was never written costs metadata at its
  * first write, and may cost room. */
-static int make(int fd, const struct unsaved_note *note)
+static int fill(int fd, const uint8_t bytes[static FILE_BYTES])
 {
-	static const uint8_t zeros[FILE_BYTES];
 	int r = -posix_fallocate(fd, 0, FILE_BYTES);
 
 	/* A file system that cannot reserve gets the blocks by the write. */
 	if (r < 0 && r != -EOPNOTSUPP && r != -EINVAL)
 		return r;
-	r = write_all(fd, zeros, sizeof(zeros));
-	return r < 0 ? r : write_note(fd, note);
+	return write_all(fd, bytes, FILE_BYTES, 0);
 }
 
-static bool is_zero(const uint8_t *bytes, size_t len)
+/* Returns how many of the bytes there are, or -errno. */
+static ssize_t read_all(int fd, uint8_t *bytes, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		if (bytes[i] != 0)
-			return false;
-	return true;
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(fd, bytes + done, len - done, (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
 }
 
-/* What a crash between making the file and its first note leaves is new as well. */
-static int read_or_make(struct unsaved *u, bool *ret_damaged)
+/* A sector that is damaged, or that a crash has left without its first words, is as a new one; the
+ * other stays. */
+static int read_or_make(struct unsaved *u)
 {
-	uint8_t bytes[NOTE_BYTES];
-	ssize_t n;
+	struct unsaved_note note = {.id = new_id()};
+	uint8_t bytes[FILE_BYTES] = {0};
+	ssize_t n = read_all(u->fd, bytes, sizeof(bytes));
+	bool is_new;
+	int r;
 
-	do
-		n = pread(u->fd, bytes, sizeof(bytes), 0);
-	while (n < 0 && errno == EINTR);
-	if (n == NOTE_BYTES && decode(&u->note, bytes))
-		return 0;
-	*ret_damaged = n < 0 || !is_zero(bytes, (size_t)n);
-	u->note = (struct unsaved_note){.id = new_id()};
-	return make(u->fd, &u->note);
+	if (n < 0)
+		return (int)n;
+	(void)decode_seqs(&u->seqs, bytes + SECTOR);
+	is_new = !decode_note(&note, bytes);
+	u->note = note;
+	r = n < FILE_BYTES ? fill(u->fd, bytes) : 0;
+	return r < 0 || !is_new ? r : write_note(u, &note);
 }
 
-int unsaved_open(struct unsaved *u, const char *outbox_path, bool *ret_damaged, struct error *err)
+int unsaved_open(struct unsaved *u, const char *outbox_path, struct error *err)
 {
 	char path[PATH_BYTES_MAX];
 	int n = snprintf(path, sizeof(path), "%s.unsaved", outbox_path), r;
 
 	*u = UNSAVED_INIT;
-	*ret_damaged = false;
 	if (n < 0 || (size_t)n >= sizeof(path)) {
 		error_set(err, "%s: path too long", outbox_path);
 		return -ENAMETOOLONG;
 	}
 	u->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	r = u->fd < 0 ? -errno : read_or_make(u, ret_damaged);
+	r = u->fd < 0 ? -errno : read_or_make(u);
 	if (r < 0) {
 		unsaved_close(u);
 		error_set(err, "%s: %s", path, strerror(-r));
@@ -161,27 +235,20 @@ bool unsaved_is_empty(const struct unsaved *u)
 	return true;
 }
 
-static int replace(struct unsaved *u, const struct unsaved_note *note)
-{
-	int r = u->fd < 0 ? -EBADF : write_note(u->fd, note);
-
-	if (r == 0)
-		u->note = *note;
-	return r;
-}
-
 int unsaved_add(struct unsaved *u, enum uplink_class class, const struct unsaved_count *count)
 {
 	struct unsaved_note note = u->note;
 
+	if (u->fd < 0)
+		return -EBADF;
 	note.by[class].batches += count->batches;
 	note.by[class].samples += count->samples;
-	return replace(u, &note);
+	return write_note(u, &note);
 }
 
 int unsaved_clear(struct unsaved *u, uint64_t epoch)
 {
 	struct unsaved_note note = {.id = new_id(), .epoch = epoch};
 
-	return replace(u, &note);
+	return u->fd < 0 ? -EBADF : write_note(u, &note);
 }

@@ -440,17 +440,20 @@ END_TEST
 /* The disk is full: the agent works with what there was room for, and goes on at the next start. */
 START_TEST(disk_full_while_salvaging)
 {
+	const struct faulty_plan none = {0};
 	struct store_opened opened;
 	unsigned unfinished = 0;
 	struct store *s;
-	uint64_t rows;
+	uint64_t rows, n;
 
 	make_outbox(8);
 	damage_some_pages();
+	faulty_vfs_plan(&none);
 	s = must_open(&opened);
+	n = faulty_vfs_calls(FAULTY_WRITE);
 	rows = opened.salvaged_rows;
 	store_close(s);
-	for (uint64_t nth = 40; nth < 700; nth += 60) {
+	for (uint64_t nth = 1; nth <= n; nth += (n + 11) / 12) {
 		const struct faulty_plan plan = {
 			.ops = FAULTY_WRITE, .how = FAULTY_ENOSPC, .nth = nth, .stays = true};
 

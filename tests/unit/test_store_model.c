@@ -13,19 +13,22 @@
 
 enum {
 	PATH = 128,
-	SEQS_MAX = 20000,
+	SEQS_MAX = 60000,
 	OPERATIONS = 3000,
 	ITEMS_MAX = 4,
 	BODY_MAX = 700,
 	QUOTA = 30 << 10,
 	EXPIRE_S = 600,
+	GAPS_MAX = 256,
 };
 
-enum fate { NEVER, STORED, ACKED, DROPPED, QUARANTINED };
+/* UNUSED: reserved when the agent was killed; a gap that counts no batch has it. */
+enum fate { NEVER, STORED, ACKED, DROPPED, QUARANTINED, UNUSED };
 
 struct seq_model {
 	uint8_t fate; /* enum fate */
 	bool told;    /* the gap that has it was acknowledged */
+	bool receipted;
 	uint16_t samples;
 };
 
@@ -61,6 +64,11 @@ static void remove_all(void)
 	for (size_t i = 0; i < g.gl_pathc; i++)
 		(void)unlink(g.gl_pathv[i]);
 	globfree(&g);
+}
+
+static bool is_lost(const struct seq_model *q)
+{
+	return q->fate == DROPPED || q->fate == QUARANTINED;
 }
 
 static void open_again(void)
@@ -136,13 +144,13 @@ static void walk_class(unsigned k)
 	for (uint64_t q = 1; q <= last; q++) {
 		const struct seq_model *q_model = &m.seqs[k][q];
 
-		ck_assert_int_ne(q_model->fate, NEVER);
-		ck_assert_msg((q_model->fate == STORED) == seen[q], "class %u seq %llu fate %d", k,
-			      (unsigned long long)q, q_model->fate);
-		if (q_model->fate == DROPPED || q_model->fate == QUARANTINED)
-			ck_assert_msg(q_model->told, "class %u seq %llu is in no gap", k,
-				      (unsigned long long)q);
-		if ((q_model->fate == DROPPED || q_model->fate == QUARANTINED) && !told[q]) {
+		/* Check writes a message with each assertion. */
+		if (q_model->fate == NEVER || (q_model->fate == STORED) != seen[q])
+			ck_abort_msg("class %u seq %llu fate %d", k, (unsigned long long)q,
+				     q_model->fate);
+		if ((is_lost(q_model) || q_model->fate == UNUSED) && !q_model->told)
+			ck_abort_msg("class %u seq %llu is in no gap", k, (unsigned long long)q);
+		if (is_lost(q_model) && !told[q]) {
 			lost.rows++;
 			lost.samples += q_model->samples;
 		}
@@ -237,37 +245,59 @@ static void put_lost(void)
 	ck_assert_int_eq(store_put_lost(s, (enum uplink_class)k, samples, GAP_UNSAVED), 0);
 }
 
-static void note_ack(unsigned k, const struct receipt_range *r)
+/* Returns how many gaps there are. */
+static size_t note_ack(unsigned k, const struct receipt_range *r,
+		       struct receipt_range gaps[static GAPS_MAX])
 {
 	struct store_row row;
 	uint64_t at = 0;
+	size_t n = 0;
 
+	for (uint64_t q = r->from; q <= r->to && q <= m.last[k]; q++)
+		m.seqs[k][q].receipted = true;
 	while (store_next(s, (enum uplink_class)k, at, &row) == STORE_ROW) {
 		at = row.through;
-		for (uint64_t q = row.seq; q <= row.through; q++) {
-			bool covered = row.seq >= r->from && row.through <= r->to;
+		ck_assert_uint_lt(n, GAPS_MAX);
+		if (row.encoding == ENCODING_GAP)
+			gaps[n++] = (struct receipt_range){row.seq, row.through};
+		else if (row.seq >= r->from && row.seq <= r->to)
+			m.seqs[k][row.seq].fate = ACKED;
+	}
+	return n;
+}
 
-			if (covered && row.encoding == ENCODING_GAP)
-				m.seqs[k][q].told = true;
-			else if (covered)
-				m.seqs[k][q].fate = ACKED;
-		}
+/* A gap that is gone was receipted, all of it, perhaps in parts. */
+static void check_gap(unsigned k, const struct receipt_range *gap, const struct receipt_range *r)
+{
+	struct store_row row;
+	bool there = store_next(s, (enum uplink_class)k, gap->from - 1, &row) == STORE_ROW &&
+		     row.seq == gap->from;
+
+	ck_assert(!there || gap->from < r->from || gap->to > r->to);
+	for (uint64_t q = gap->from; !there && q <= gap->to; q++) {
+		if (!m.seqs[k][q].receipted)
+			ck_abort_msg("class %u seq %llu: its gap is gone", k,
+				     (unsigned long long)q);
+		m.seqs[k][q].told = true;
 	}
 }
 
 static void ack(void)
 {
 	unsigned k = pick(CLASS_COUNT);
-	struct receipt_range range;
+	struct receipt_range range, gaps[GAPS_MAX];
 	struct store_count count;
+	size_t n;
 
 	if (m.last[k] == 0)
 		return;
 	walk();
 	range.from = pick(3) ? 1 : 1 + pick((uint32_t)m.last[k]);
 	range.to = range.from + pick((uint32_t)m.last[k]);
-	note_ack(k, &range);
+	n = note_ack(k, &range, gaps);
 	ck_assert_int_eq(store_ack(s, (enum uplink_class)k, &range, 1, &count), 0);
+	for (size_t i = 0; i < n; i++)
+		check_gap(k, &gaps[i], &range);
 }
 
 static void purge(void)
@@ -353,10 +383,9 @@ static void bring_back_gap(unsigned k, const struct store_row *row)
 
 	ck_assert_int_eq(gap_decode(&gap, row->seq, row->body, row->body_len, NULL), 0);
 	for (uint64_t q = row->seq; q <= row->through; q++)
-		own += !m.seqs[k][q].told &&
-		       (m.seqs[k][q].fate == DROPPED || m.seqs[k][q].fate == QUARANTINED);
+		own += !m.seqs[k][q].told && is_lost(&m.seqs[k][q]);
 	for (uint64_t q = row->seq; q <= row->through && own < gap.batches; q++)
-		if (m.seqs[k][q].told) {
+		if (m.seqs[k][q].told && is_lost(&m.seqs[k][q])) {
 			m.seqs[k][q].told = false;
 			own++;
 		}
@@ -380,6 +409,13 @@ static void bring_back(void)
 	}
 }
 
+static void find_unused(void)
+{
+	for (unsigned k = 0; k < CLASS_COUNT; k++)
+		while (m.last[k] < store_last_seq(s, (enum uplink_class)k))
+			add(k, UNUSED, 0);
+}
+
 /* kill -9: the files are what they are at this moment. */
 static void crash(void)
 {
@@ -399,6 +435,7 @@ static void crash(void)
 		copy_file(from, aside);
 	}
 	open_again();
+	find_unused();
 	bring_back();
 }
 

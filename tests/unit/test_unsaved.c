@@ -16,12 +16,11 @@ START_TEST(note_of_what_could_not_be_saved)
 	struct unsaved_note before;
 	struct error err;
 	struct stat st;
-	bool damaged;
 	int fd;
 
 	ck_assert_int_eq(unsaved_add(&u, CLASS_BULK, &two), -EBADF);
-	ck_assert_int_eq(unsaved_open(&u, path, &damaged, &err), 0);
-	ck_assert(!damaged && unsaved_is_empty(&u) && u.note.id != 0);
+	ck_assert_int_eq(unsaved_open(&u, path, &err), 0);
+	ck_assert(unsaved_is_empty(&u) && u.note.id != 0);
 	ck_assert_int_eq(stat(file, &st), 0);
 	ck_assert_int_eq(st.st_size, 4096);
 	ck_assert_int_eq(unsaved_clear(&u, 77), 0);
@@ -30,8 +29,8 @@ START_TEST(note_of_what_could_not_be_saved)
 	ck_assert_int_eq(unsaved_add(&u, CLASS_LOG, &none), 0);
 	before = u.note;
 	unsaved_close(&u);
-	ck_assert_int_eq(unsaved_open(&u, path, &damaged, &err), 0);
-	ck_assert(!damaged && !unsaved_is_empty(&u));
+	ck_assert_int_eq(unsaved_open(&u, path, &err), 0);
+	ck_assert(!unsaved_is_empty(&u));
 	ck_assert_int_eq(memcmp(&before, &u.note, sizeof(before)), 0);
 	ck_assert_uint_eq(u.note.by[CLASS_BULK].batches, 4);
 	ck_assert_uint_eq(u.note.by[CLASS_BULK].samples, 60);
@@ -42,10 +41,10 @@ START_TEST(note_of_what_could_not_be_saved)
 	fd = open(file, O_WRONLY);
 	ck_assert_int_eq(pwrite(fd, "x", 1, 30), 1);
 	close(fd);
-	ck_assert_int_eq(unsaved_open(&u, path, &damaged, &err), 0);
-	ck_assert(damaged && unsaved_is_empty(&u) && u.note.epoch == 0);
+	ck_assert_int_eq(unsaved_open(&u, path, &err), 0);
+	ck_assert(unsaved_is_empty(&u) && u.note.epoch == 0);
 	unsaved_close(&u);
-	ck_assert_int_eq(unsaved_open(&u, "/nonexistent/x", &damaged, &err), -ENOENT);
+	ck_assert_int_eq(unsaved_open(&u, "/nonexistent/x", &err), -ENOENT);
 	ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent/x.unsaved"));
 }
 END_TEST

@@ -96,8 +96,8 @@ static void on_connected(void *ctx, bool session_present)
 	broker_is(in, INGEST_SUBSCRIBING);
 	mqtt_backoff_reset(&in->subscribe_backoff);
 	subscribe(in);
-	if (!stream_in_transaction(in->stream))
-		receipts_flush(in, false);
+	ingest_commit(in);
+	receipts_flush(in, false);
 }
 
 static void on_disconnected(void *ctx, const char *reason)

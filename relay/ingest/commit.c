@@ -38,9 +38,16 @@ static int reserve(struct ingest *in)
 	return r;
 }
 
+/* Some errors of SQLite, of a mere read too, roll back the transaction without a word. */
+static bool is_lost(const struct ingest *in)
+{
+	return !stream_in_transaction(in->stream) &&
+	       (in->n_pending || in->n_txn_lanes || in->n_txn_senders);
+}
+
 int txn_begin(struct ingest *in)
 {
-	int r = reserve(in);
+	int r = is_lost(in) ? -EIO : reserve(in);
 
 	if (r == 0 && !stream_in_transaction(in->stream)) {
 		r = stream_begin(in->stream);
@@ -138,8 +145,10 @@ void ingest_abort(struct ingest *in, int e)
 	}
 	/* What is on disk is right again; what is in memory is read from there before its next use.
 	 */
-	for (size_t i = 0; i < in->n_txn_lanes; i++)
+	for (size_t i = 0; i < in->n_txn_lanes; i++) {
 		in->txn_lanes[i]->stale = true;
+		in->txn_lanes[i]->context = 0;
+	}
 	for (size_t i = 0; i < in->n_txn_senders; i++) {
 		in->txn_senders[i]->stats = in->txn_senders[i]->committed;
 		in->txn_senders[i]->clock = (struct stream_clock){0};
@@ -288,6 +297,10 @@ void ingest_commit(struct ingest *in)
 {
 	int e;
 
+	if (is_lost(in)) {
+		ingest_abort(in, -EIO);
+		return;
+	}
 	if (!stream_in_transaction(in->stream))
 		return;
 	e = write_and_commit(in);

@@ -44,10 +44,8 @@ static void on_receipt_timer(struct loop_timer *t)
 {
 	struct ingest *in = t->ctx;
 
-	if (stream_in_transaction(in->stream))
-		ingest_commit(in); /* flushes */
-	else
-		receipts_flush(in, false);
+	ingest_commit(in);
+	receipts_flush(in, false);
 }
 
 static void publish_stats(struct ingest *in)

@@ -241,7 +241,8 @@ int txn_touch(struct ingest *in, struct lane *l) must_check;
 /* Notes what txn_begin has made room for. */
 void pending_add(struct ingest *in, const struct pending *p);
 void sender_touch(struct ingest *in, struct sender *s); /* its counters go with the transaction */
-/* Commits and goes on to receipts and live state, or rolls back and refuses. */
+/* Commits and goes on to receipts and live state, or rolls back and refuses. Nothing is told of an
+ * open transaction, so this comes before receipts_flush. */
 void ingest_commit(struct ingest *in);
 void ingest_abort(struct ingest *in, int e);
 void ingest_storage_is(struct ingest *in, int e); /* notes how a write went */

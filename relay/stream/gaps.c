@@ -118,18 +118,52 @@ static int delete (struct stream *s, const struct stream_gap *g)
 	return e < 0 ? e : db_run(s->st[ST_DELETE_GAP]);
 }
 
-/* Writes what is still missing of it, or deletes it where that is nothing. */
-static int shrink(struct stream *s, const struct stream_gap *g)
+static int limit(struct stream *s, int64_t device)
 {
-	uint64_t seqs = count_seqs(&g->missing);
-	struct more m = {.seqs = (int64_t)(seqs - g->seqs)};
+	int e = db_bind(s->st[ST_LIMIT_GAPS], "ii", device, (int64_t)STREAM_GAPS_MAX);
+
+	return e < 0 ? e : db_run(s->st[ST_LIMIT_GAPS]);
+}
+
+/* Batches that come after all may cut it in more pieces than a row has: the upper half gets a row
+ * of its own. What the device claims stays with the lower one. */
+static int split(struct stream *s, struct stream_gap *g)
+{
+	struct stream_gap upper cleanup(stream_gap_free) = *g;
+	uint64_t from = g->missing.ranges[g->missing.n / 2].from;
 	int e;
+
+	upper.batches = upper.samples = 0;
+	e = window_part(&g->missing, from, g->through, &upper.missing);
+	if (e == 0)
+		e = window_remove_range(&g->missing, from, g->through);
+	if (e < 0)
+		return e;
+	upper.from = from;
+	upper.seqs = count_seqs(&upper.missing);
+	e = insert(s, &upper);
+	if (e == 0)
+		e = count_whole(s, &upper, 1);
+	return e < 0 ? e : limit(s, g->device);
+}
+
+/* Writes what is still missing of it, or deletes it where that is nothing. */
+static int shrink(struct stream *s, struct stream_gap *g)
+{
+	struct more m = {0};
+	uint64_t seqs;
+	int e = 0;
 
 	if (!g->missing.through && !g->missing.n) {
 		e = count_whole(s, g, -1);
 		return e < 0 ? e : delete (s, g);
 	}
-	e = count(s, g, &m);
+	if (g->missing.n > WINDOW_MISSING_MAX)
+		e = split(s, g);
+	seqs = count_seqs(&g->missing);
+	m.seqs = (int64_t)(seqs - g->seqs);
+	if (e == 0)
+		e = count(s, g, &m);
 	buf_clear(&s->scratch);
 	if (e == 0)
 		e = window_encode(&g->missing, &s->scratch);
@@ -243,9 +277,7 @@ int stream_add_gap(struct stream *s, struct stream_gap *g)
 	e = insert(s, g);
 	if (e == 0)
 		e = count_whole(s, g, 1);
-	if (e == 0)
-		e = db_bind(s->st[ST_LIMIT_GAPS], "ii", g->device, (int64_t)STREAM_GAPS_MAX);
-	return e < 0 ? e : db_run(s->st[ST_LIMIT_GAPS]);
+	return e < 0 ? e : limit(s, g->device);
 }
 
 int stream_take_from_gap(struct stream *s, int64_t device, uint64_t epoch, enum uplink_class class,
@@ -322,15 +354,20 @@ static int record_holes(struct stream *s, struct victim *v)
 	return e < 0 ? e : 0;
 }
 
+static int delete_of(sqlite3_stmt *st, const struct stream_gap *lane)
+{
+	int e = db_bind(st, "iii", lane->device, (int64_t)lane->epoch, (int64_t)lane->class);
+
+	return e < 0 ? e : db_run(st);
+}
+
 static int forget_window(struct stream *s, struct victim *v)
 {
-	sqlite3_stmt *st = s->st[ST_DELETE_WINDOW];
 	int e = record_holes(s, v);
 
 	if (e == 0)
-		e = db_bind(st, "iii", v->holes.device, (int64_t)v->holes.epoch,
-			    (int64_t)v->holes.class);
-	return e < 0 ? e : db_run(st);
+		e = delete_of(s->st[ST_DELETE_TOTALS], &v->holes);
+	return e < 0 ? e : delete_of(s->st[ST_DELETE_WINDOW], &v->holes);
 }
 
 int stream_limit_windows(struct stream *s, int64_t device, size_t keep, struct wall_time now)

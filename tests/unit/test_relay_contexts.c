@@ -151,8 +151,10 @@ START_TEST(test_a_rollback_takes_them_back)
 {
 	struct context c = introduce(1);
 
+	introduce(1); /* again, and named in the next receipt */
 	ingest_abort(iw.in, -EIO);
 	iw.in->refusing = false;
+	ck_assert_uint_eq(lane_of(EPOCH, CLASS_BULK)->context, 0);
 	send_short(&c, CLASS_BULK, 2);
 	ck_assert_uint_eq(unknown(), 1);
 	ck_assert_int_eq(query_number("SELECT count(*) FROM context"), 0);

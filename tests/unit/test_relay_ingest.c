@@ -332,6 +332,36 @@ START_TEST(test_failed_commit_acknowledges_nothing)
 }
 END_TEST
 
+/* As SQLite does by itself when it fails to read. */
+static void lose_transaction(void)
+{
+	ck_assert_int_eq(sqlite3_exec(iw.stream->db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+}
+
+START_TEST(test_lost_transaction_acknowledges_nothing)
+{
+	send_one(1, 1, 5);
+	lose_transaction();
+	send_one(1, 2, 6); /* must not begin another one behind the back of the first */
+	ck_assert_int_eq(nack_of(1, CLASS_BULK, 1), NACK_BUSY);
+	ck_assert_int_eq(nack_of(1, CLASS_BULK, 2), NACK_BUSY);
+	ingest_commit(iw.in);
+	ck_assert_uint_eq(iw.in->stats.results[INGEST_STORED], 0);
+	timebase_fake_advance(&iw.clk, 2 * NS_PER_S);
+	send_one(1, 2, 6);
+	lose_transaction();
+	ingest_commit(iw.in);
+	ck_assert_uint_eq(iw.in->stats.commit_failures, 2);
+	timebase_fake_advance(&iw.clk, 2 * NS_PER_S);
+	send_one(1, 1, 5);
+	send_one(1, 2, 6);
+	ingest_commit(iw.in);
+	ck_assert_uint_eq(iw.in->stats.results[INGEST_STORED], 2);
+	ck_assert_uint_eq(stream_rows(), 2);
+	ck_assert_uint_eq(lane_of(1, CLASS_BULK)->window.through, 2);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *t = tcase_create("ingest");
@@ -352,5 +382,6 @@ int main(void)
 	tcase_add_test(t, test_wrong_clock_does_not_freeze_the_state);
 	tcase_add_test(t, test_failed_save_loses_no_state);
 	tcase_add_test(t, test_failed_commit_acknowledges_nothing);
+	tcase_add_test(t, test_lost_transaction_acknowledges_nothing);
 	return suite_run("relay_ingest", &t, 1);
 }

@@ -30,8 +30,8 @@ static int inflate_body(const struct envelope *e, struct buf *out, struct error 
 		out->len = out->cap - z.avail_out;
 	} while (r == Z_OK);
 	inflateEnd(&z);
-	if (r == -ENOMEM)
-		return r;
+	if (r == -ENOMEM || r == Z_MEM_ERROR)
+		return -ENOMEM;
 	if (r == -EMSGSIZE) {
 		error_set(err, "batch: inflates to more than %d bytes", BATCH_INFLATED_MAX);
 		return -EBADMSG;
@@ -51,7 +51,7 @@ static int unpack(struct batch *b, const uint8_t *bytes, size_t len, struct erro
 		return 0;
 	error_set(err, "batch: %zu bytes that are not a Batch%s", len,
 		  b->arena.exceeded ? ", or one of too many fields" : "");
-	return -EBADMSG;
+	return bounded_error(&b->arena, err);
 }
 
 static int unpack_body(struct batch *b, const struct envelope *e, struct error *err)

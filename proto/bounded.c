@@ -22,6 +22,21 @@ static struct bounded_block *block_new(size_t payload)
 	return blk;
 }
 
+static void count_used(struct bounded *b, size_t size)
+{
+	b->used += size <= b->max - b->used ? size : b->max - b->used;
+}
+
+static void *take_lent(struct bounded *b, size_t size)
+{
+	void *p = b->lent;
+
+	b->lent += size;
+	b->n_lent -= size;
+	count_used(b, size);
+	return p;
+}
+
 static void *bounded_alloc(void *ctx, size_t size)
 {
 	struct bounded *b = ctx;
@@ -33,19 +48,23 @@ static void *bounded_alloc(void *ctx, size_t size)
 		return NULL;
 	}
 	size = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+	if (b->n_lent > 0 && size <= b->n_lent)
+		return take_lent(b, size);
 	if (!blk || size > blk->size - blk->used) {
 		/* Blocks grow with what is in use: few of them, and little waste. */
 		size_t payload = b->used / 2 > BLOCK_MIN ? b->used / 2 : BLOCK_MIN;
 
 		blk = block_new(size > payload ? size : payload);
-		if (!blk)
+		if (!blk) {
+			b->no_memory = true;
 			return NULL;
+		}
 		blk->next = b->blocks;
 		b->blocks = blk;
 	}
 	p = blk->data + blk->used;
 	blk->used += size;
-	b->used += size <= b->max - b->used ? size : b->max - b->used;
+	count_used(b, size);
 	return p;
 }
 
@@ -61,6 +80,21 @@ void bounded_init(struct bounded *b, size_t max)
 		.allocator = {.alloc = bounded_alloc, .free = bounded_release, .allocator_data = b},
 		.max = max,
 	};
+}
+
+void bounded_lend(struct bounded *b, void *room, size_t size)
+{
+	assert((uintptr_t)room % alignof(max_align_t) == 0);
+	b->lent = room;
+	b->n_lent = size;
+}
+
+int bounded_error(const struct bounded *b, struct error *err)
+{
+	if (!b->no_memory)
+		return -EBADMSG;
+	error_set(err, "no memory");
+	return -ENOMEM;
 }
 
 void bounded_free(struct bounded *b)

@@ -17,8 +17,16 @@ struct bounded {
 	struct bounded_block *blocks; /* newest first */
 	size_t used;		      /* bytes handed out */
 	size_t max;
-	bool exceeded; /* max was the reason for a failure; else memory was short */
+	bool exceeded; /* max was the reason for a failure */
+	bool no_memory;
+	uint8_t *lent;
+	size_t n_lent;
 };
 
 void bounded_init(struct bounded *b, size_t max);
+/* Memory of the caller's, aligned as malloc's is: it is handed out first. */
+void bounded_lend(struct bounded *b, void *room, size_t size);
+/* Why unpacking failed: -ENOMEM, with err, or -EBADMSG: the bytes are wrong, or too much for max.
+ */
+int bounded_error(const struct bounded *b, struct error *err) must_check;
 void bounded_free(struct bounded *b); /* fits cleanup() */

@@ -250,7 +250,7 @@ int catalog_load(struct catalog **ret, const void *bytes, size_t len, struct err
 	c = towline__v1__catalog__unpack(&arena.allocator, len, bytes);
 	if (!c) {
 		error_set(err, "catalog: %zu bytes that are not a compiled catalog", len);
-		return -EBADMSG;
+		return bounded_error(&arena, err);
 	}
 	r = catalog_check(c, err);
 	if (r < 0)

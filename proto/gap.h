@@ -35,6 +35,6 @@ struct gap {
 
 /* Appends a Gap as an envelope's body. Returns 0, -ENOMEM, -EMSGSIZE. */
 int gap_encode(const struct gap *g, struct buf *out) must_check;
-/* from: the first seq of it. Returns 0, or -EBADMSG with err. */
+/* from: the first seq of it. Needs no memory. Returns 0, or -EBADMSG with err. */
 int gap_decode(struct gap *ret, uint64_t from, const void *bytes, size_t len,
 	       struct error *err) must_check;

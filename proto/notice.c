@@ -5,10 +5,16 @@
 #include "proto/notice.pb-c.h"
 
 #include <inttypes.h>
+#include <stdalign.h>
 
 enum {
 	NOTICE_BYTES_MAX = 256, /* all fields take under 100; the rest is for fields to come */
 	NOTICE_UNPACKED_MAX = 16 << 10,
+};
+
+/* What a notice is unpacked into. No memory is needed: one that cannot be read is damaged. */
+struct room {
+	alignas(max_align_t) uint8_t bytes[NOTICE_UNPACKED_MAX + alignof(max_align_t)];
 };
 
 static int put_packed(struct buf *out, size_t len, const ProtobufCMessage *m)
@@ -77,11 +83,13 @@ int gap_decode(struct gap *ret, uint64_t from, const void *bytes, size_t len, st
 {
 	struct bounded arena cleanup(bounded_free) = {0};
 	Towline__V1__Gap *w;
+	struct room room;
 	int r = check_len("gap", len, err);
 
 	if (r < 0)
 		return r;
 	bounded_init(&arena, NOTICE_UNPACKED_MAX);
+	bounded_lend(&arena, &room, sizeof(room));
 	w = towline__v1__gap__unpack(&arena.allocator, len, bytes);
 	if (!w) {
 		error_set(err, "gap: %zu bytes that are not a Gap", len);
@@ -118,11 +126,13 @@ int clock_notice_decode(struct clock_notice *ret, const void *bytes, size_t len,
 {
 	struct bounded arena cleanup(bounded_free) = {0};
 	Towline__V1__Clock *w;
+	struct room room;
 	int r = check_len("clock", len, err);
 
 	if (r < 0)
 		return r;
 	bounded_init(&arena, NOTICE_UNPACKED_MAX);
+	bounded_lend(&arena, &room, sizeof(room));
 	w = towline__v1__clock__unpack(&arena.allocator, len, bytes);
 	if (!w) {
 		error_set(err, "clock: %zu bytes that are not a Clock", len);

@@ -4,10 +4,17 @@
 #include "proto/receipt.pb-c.h"
 
 #include <inttypes.h>
+#include <stdalign.h>
 
 enum {
-	/* A full receipt unpacks to under 16 KiB; the rest is room for fields of later versions. */
+	/* A full receipt unpacks to under this, for which no memory is needed; the rest is room for
+	 * fields of later versions. */
+	UNPACKED_FULL = 16 << 10,
 	UNPACKED_MAX = 64 << 10,
+};
+
+struct room {
+	alignas(max_align_t) uint8_t bytes[UNPACKED_FULL];
 };
 
 const char *nack_name(enum nack_code code)
@@ -120,13 +127,15 @@ int receipt_decode(struct receipt *ret, const void *bytes, size_t len, struct er
 	struct bounded arena cleanup(bounded_free);
 	Towline__V1__Receipt *m;
 	struct receipt r = {0};
+	struct room room;
 	int e;
 
 	bounded_init(&arena, UNPACKED_MAX);
+	bounded_lend(&arena, &room, sizeof(room));
 	m = towline__v1__receipt__unpack(&arena.allocator, len, bytes);
 	if (!m) {
 		error_set(err, "receipt: %zu bytes that are not a Receipt", len);
-		return -EBADMSG;
+		return bounded_error(&arena, err);
 	}
 	if (m->class_ >= CLASS_COUNT) {
 		error_set(err, "receipt: class %" PRIu32 " is unknown", m->class_);

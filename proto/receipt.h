@@ -42,6 +42,6 @@ struct receipt {
 };
 
 int receipt_encode(const struct receipt *r, struct buf *out) must_check;
-/* Returns 0, or -EBADMSG with err. */
+/* Returns 0; -EBADMSG with err; -ENOMEM, for what is larger than any of this version. */
 int receipt_decode(struct receipt *ret, const void *bytes, size_t len,
 		   struct error *err) must_check;

@@ -325,7 +325,7 @@ static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out, struct erro
 		return 0;
 	error_set(err, "%s: %.100s", rc == SQLITE_OK ? "not one statement" : sqlite3_errmsg(db),
 		  sql);
-	return -EINVAL;
+	return rc == SQLITE_OK || (rc & 0xff) == SQLITE_ERROR ? -EINVAL : db_errno(rc);
 }
 
 int db_prepare(sqlite3 *db, const char *const *sql, sqlite3_stmt **out, size_t n, struct error *err)
@@ -333,9 +333,11 @@ int db_prepare(sqlite3 *db, const char *const *sql, sqlite3_stmt **out, size_t n
 	for (size_t i = 0; i < n; i++)
 		out[i] = NULL;
 	for (size_t i = 0; i < n; i++) {
-		if (prepare(db, sql[i], &out[i], err) < 0) {
+		int r = prepare(db, sql[i], &out[i], err);
+
+		if (r < 0) {
 			db_finalize(out, n);
-			return -EINVAL;
+			return r;
 		}
 	}
 	return 0;

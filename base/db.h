@@ -35,7 +35,8 @@ sqlite3 *db_close(sqlite3 *db);
 /* Changes db_options.max_bytes of an open database. 0 or -errno. */
 int db_set_max_bytes(sqlite3 *db, int64_t max_bytes) must_check;
 
-/* Prepares n statements into out, persistent. Returns 0, or -EINVAL with err and out all NULL. */
+/* Prepares n statements into out, persistent. Returns 0; -EINVAL: they do not fit the schema; else
+ * as db_errno; with err and out all NULL. */
 int db_prepare(sqlite3 *db, const char *const *sql, sqlite3_stmt **out, size_t n,
 	       struct error *err) must_check;
 void db_finalize(sqlite3_stmt **stmts, size_t n);

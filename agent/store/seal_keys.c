@@ -375,14 +375,18 @@ static int wrap_anew(struct seal *s, bool *ret_rotated, struct error *err)
 	return 0;
 }
 
-/* Rather the old one for longer, far within its limit, than none: a token may be away. */
+/* Rather the old one for longer, far within its limit, than none: a token may be away. Not where
+ * the database has ended the transaction, as it may without memory: what follows would be on its
+ * own. */
 static int next_key(struct seal *s, struct error *err)
 {
+	bool was_on_its_own = sqlite3_get_autocommit(s->db);
 	int r = make_key(s, &s->trouble);
 
 	if (r == 0)
 		return 0;
-	if (s->current == 0 || s->used >= SEAL_ROWS_LIMIT) {
+	if (sqlite3_get_autocommit(s->db) != was_on_its_own || s->current == 0 ||
+	    s->used >= SEAL_ROWS_LIMIT) {
 		error_set(err, "%s", s->trouble.text);
 		return r;
 	}
@@ -435,9 +439,8 @@ int seal_attach(struct seal *s, sqlite3 *db, struct error *err)
 	if (was < 0)
 		return was;
 	r = tidy(s, err);
-	if (set_secure_delete(db, was, NULL) < 0 && r == 0)
-		r = -EIO;
-	return r;
+	was = set_secure_delete(db, was, NULL);
+	return r < 0 ? r : was < 0 ? was : 0;
 }
 
 /* ---- running ---- */

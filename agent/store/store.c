@@ -161,26 +161,25 @@ static int tune(struct store *s)
 
 	if (r < 0)
 		return r;
-	if (sqlite3_prepare_v2(s->db, "PRAGMA page_size", -1, &st, NULL) == SQLITE_OK &&
-	    sqlite3_step(st) == SQLITE_ROW)
+	r = db_errno(sqlite3_prepare_v2(s->db, "PRAGMA page_size", -1, &st, NULL));
+	if (r == 0)
+		r = db_step(st);
+	if (r == DB_ROW)
 		page = sqlite3_column_int64(st, 0);
 	(void)sqlite3_finalize(st);
-	if (page <= 0)
-		return -EIO;
+	if (r < 0 || page <= 0)
+		return r < 0 ? r : -EIO;
 	return db_errno(sqlite3_wal_autocheckpoint(s->db, (int)(LOG_BYTES / page)));
 }
 
-/* Every page of every table, chains of long rows too. Seconds for a large file, so not always. */
-static int check_pages(struct store *s)
+/* Returns 0, -EBADMSG, or another -errno where it could not look. */
+static int quick_check(struct store *s)
 {
-	sqlite3_stmt *st;
-	int r;
+	sqlite3_stmt *st = NULL;
+	int r = db_errno(sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL));
 
-	if (access(s->suspect, F_OK) < 0)
-		return 0;
-	if (sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL) != SQLITE_OK)
-		return -EBADMSG;
-	r = db_step(st);
+	if (r == 0)
+		r = db_step(st);
 	if (r >= 0) {
 		const char *text = r == DB_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
 
@@ -188,6 +187,18 @@ static int check_pages(struct store *s)
 	}
 	(void)sqlite3_finalize(st);
 	return r;
+}
+
+/* Every page of every table, chains of long rows too. Seconds for a large file, so not always.
+ * SQLite calls a page damaged for which there was no memory: what is damaged is so twice. */
+static int check_pages(struct store *s)
+{
+	int r;
+
+	if (access(s->suspect, F_OK) < 0)
+		return 0;
+	r = quick_check(s);
+	return r == -EBADMSG ? quick_check(s) : r;
 }
 
 static int attach_seal(struct store *s, struct error *err)
@@ -212,7 +223,7 @@ static int prepare(struct store *s, struct error *err)
 	s->sync_full = true; /* as db_open has set it */
 	r = db_prepare(s->db, store_sql, s->st, STORE_STMTS, err);
 	s->prepared = r == 0;
-	return r < 0 ? -EBADMSG : 0; /* another database than ours under this name */
+	return r == -EINVAL ? -EBADMSG : r; /* another database than ours under this name */
 }
 
 static int open_file(struct store *s, struct error *err)

@@ -156,6 +156,7 @@ static int open_store(struct uplink *u, const struct uplink_options *opt, struct
 	if (r < 0)
 		return r;
 	t = store_totals(u->store);
+	store_show_dropped(&opened.dropped, u->counters);
 	if (opened.set_aside)
 		log_error("outbox_set_aside", "path=%s what=it was damaged; a new one was made",
 			  opt->outbox_path);

@@ -6,6 +6,7 @@ struct rescue {
 	struct store *s;
 	struct store_opened *opened;
 	struct working w;
+	struct store_dropped dropped; /* by the transaction */
 	bool begun;
 	size_t n_boots; /* that were there when it began */
 };
@@ -17,6 +18,7 @@ static int begin(struct rescue *r)
 	if (r->begun || e < 0)
 		return e;
 	r->begun = true;
+	r->dropped = (struct store_dropped){0};
 	r->n_boots = r->s->n_boots;
 	return 0;
 }
@@ -30,6 +32,10 @@ static int finish(struct rescue *r, int e)
 	e = store_finish(r->s, &r->w, e);
 	if (e < 0)
 		r->s->n_boots = r->n_boots;
+	for (size_t i = 0; e == 0 && i < GAP_REASONS; i++) {
+		r->opened->dropped.by[i].rows += r->dropped.by[i].rows;
+		r->opened->dropped.by[i].samples += r->dropped.by[i].samples;
+	}
 	return e;
 }
 
@@ -82,7 +88,7 @@ static int insert(struct rescue *r, const struct salvage_row *row)
 static int lose(struct rescue *r, const struct salvage_row *row)
 {
 	struct class_state *c = &r->w.classes[row->class];
-	struct store_count *dropped = &r->opened->dropped.by[GAP_QUOTA];
+	struct store_count *dropped = &r->dropped.by[GAP_QUOTA];
 	struct store_gap g = {
 		.class = row->class,
 		.seq = ++c->last_seq,
@@ -110,7 +116,7 @@ static int on_row(void *ctx, const struct salvage_row *row)
 	int e = begin(r);
 
 	if (e == 0)
-		e = store_make_room(r->s, &r->w, row->class, bytes, &r->opened->dropped);
+		e = store_make_room(r->s, &r->w, row->class, bytes, &r->dropped);
 	if (e < 0)
 		return e;
 	return e > 0 ? insert(r, row) : lose(r, row);

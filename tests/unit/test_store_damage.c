@@ -368,6 +368,56 @@ START_TEST(quota_holds)
 }
 END_TEST
 
+static uint64_t count_told(struct store *s, enum gap_reason reason)
+{
+	uint64_t batches = 0;
+
+	for (unsigned k = 0; k < CLASS_COUNT; k++) {
+		struct store_row row;
+		uint64_t at = 0;
+		struct gap gap;
+
+		while (store_next(s, (enum uplink_class)k, at, &row) == STORE_ROW) {
+			uint64_t from = row.origin_seq ? row.origin_seq : row.seq;
+
+			at = row.through;
+			if (row.encoding != ENCODING_GAP)
+				continue;
+			ck_assert_int_eq(gap_decode(&gap, from, row.body, row.body_len, NULL), 0);
+			batches += gap.reason == reason ? gap.batches : 0;
+		}
+		store_release(s);
+	}
+	return batches;
+}
+
+/* What was dropped while the disk got full is counted once, where it was committed. */
+START_TEST(dropped_is_counted_once)
+{
+	for (uint64_t nth = 60; nth < 600; nth += 45) {
+		const struct faulty_plan plan = {
+			.ops = FAULTY_WRITE, .how = FAULTY_ENOSPC, .nth = nth, .stays = true};
+		struct store_opened opened;
+		struct store *s = NULL;
+		uint64_t dropped = 0;
+
+		make_outbox(6);
+		damage_some_pages();
+		faulty_vfs_plan(&plan);
+		if (open_with(&s, &opened, 24 << 10) == 0)
+			dropped = opened.dropped.by[GAP_QUOTA].rows;
+		faulty_vfs_plan(NULL);
+		store_close(s);
+		s = NULL;
+		ck_assert_int_eq(open_with(&s, &opened, 24 << 10), 0);
+		dropped += opened.dropped.by[GAP_QUOTA].rows;
+		ck_assert_uint_gt(dropped, 10);
+		ck_assert_uint_eq(count_told(s, GAP_QUOTA), dropped);
+		store_close(s);
+	}
+}
+END_TEST
+
 /* A killed agent's log has a bad spot. SQLite takes it for the end of the log, and would go on with
  * seqs that are given already. */
 START_TEST(bad_spot_in_the_log)
@@ -566,6 +616,7 @@ int main(void)
 	tcase_add_test(tc, nothing_comes_over_and_all_is_told);
 	tcase_add_test(tc, damaged_twice);
 	tcase_add_test(tc, quota_holds);
+	tcase_add_test(tc, dropped_is_counted_once);
 	tcase_add_loop_test(tc, bad_spot_in_the_log, 0, 4);
 	tcase_add_loop_test(tc, power_cut_while_salvaging, 0, 4);
 	tcase_add_test(tc, disk_full_while_salvaging);

@@ -1,5 +1,6 @@
 """The kinds of faults: what each does, and the schedule that a seed makes of them."""
 
+import os
 import random
 import signal
 import sqlite3
@@ -177,25 +178,30 @@ class Disk:
 
 class Damage:
     """An agent that cannot send is killed, and the file of its outbox damaged: its beginning, or spots
-    anywhere. The write-ahead log is folded into it first: of a log with a bad spot SQLite takes what
-    is before it, as after a power cut, and nothing tells that there was more."""
+    anywhere. The write-ahead log is folded into it first."""
 
     def begin(self, world, unit, fault):
         unit.link.refusing = True
         world.fleet.proxy.end_all(unit.link)
 
     def end(self, world, unit, fault):
-        unit.down(signal.SIGKILL)
+        rng = random.Random(fault.value)
+        self.stop(unit, rng)
         world.disk_trouble(unit, 0)
-        path, rng = unit.outbox.path, random.Random(fault.value)
-        if path.exists():
-            unit.damaged = True
-            self.fold(path)
-            spots = self.damage(path, rng, fault.value < 0.3)
-            world.note("damage", unit=unit.name, spots=spots)
+        hit = unit.outbox.path.exists()
+        if hit:
+            unit.damages.append(time.monotonic())
+            world.note("damage", unit=unit.name, spots=self.harm(unit.outbox.path, rng, fault.value))
         unit.link.refusing = False
         unit.start()
-        return path.exists()
+        return hit
+
+    def stop(self, unit, rng):
+        unit.down(signal.SIGKILL)
+
+    def harm(self, path, rng, value):
+        self.fold(path)
+        return self.damage(path, rng, value < 0.3)
 
     @staticmethod
     def fold(path):
@@ -214,6 +220,32 @@ class Damage:
                 f.seek(at)
                 f.write(rng.randbytes(length))
         return spots
+
+
+class LogDamage(Damage):
+    """The same, of the write-ahead log; at times also of the file, or of the note beside it. SQLite
+    takes a bad spot for the end of the log."""
+
+    def harm(self, path, rng, value):
+        log, spots = path.with_name(path.name + "-wal"), []
+        if log.exists() and log.stat().st_size > 0:
+            if value < 0.2:
+                os.truncate(log, rng.randrange(log.stat().st_size))
+            else:
+                spots = self.damage(log, rng, value < 0.4)
+        if value > 0.85:
+            spots += self.damage(path.with_name(path.name + ".unsaved"), rng, False)
+        elif value > 0.7:
+            spots += self.damage(path, rng, False)
+        return spots
+
+
+class CutDamage(LogDamage):
+    """The same after a power cut, so that nothing of the log can be expected to be whole."""
+
+    def stop(self, unit, rng):
+        if unit.cut(rng) is None:
+            unit.boots += 1
 
 
 class BadReads(Disk):
@@ -304,6 +336,8 @@ KINDS = {
     "disk-sync": Kind(Disk(("sync",), "eio", 0.2), "disks", (0.3, 3.0)),
     "disk-read": Kind(BadReads(), "disks", (0.3, 2.0)),
     "disk-damage": Kind(Damage(), "agents", (0.5, 4.0)),
+    "disk-log": Kind(LogDamage(), "agents", (0.5, 4.0)),
+    "disk-cut": Kind(CutDamage(), "agents", (0.5, 4.0)),
     "clock-jump": Kind(Jump(), "disks", (0.5, 4.0)),
     "clock-unsynced": Kind(Unsynced(), "agents", (1.0, 4.0)),
     "quota": Kind(Quota(), "small", (9.0, 14.0), 1),

@@ -170,7 +170,7 @@ class Agent(Unit):
         self.last_seq = {}  # (epoch, class) -> highest seen
         self.disk_trouble_until = 0.0
         self.cutting = False
-        self.damaged = False  # its outbox, by the harness
+        self.damages = []  # when its outbox was damaged, by the harness
         self.looked = None  # (epoch, last seqs) at the last look
         self.status_file = fleet.folder / f"{name}.json"
         self.argv = [fleet.bin / "towline-agent", "-c", self.write_conf(fleet)]

@@ -82,7 +82,7 @@ class Ledger:
         try:
             return self.decoder.counts(row)
         except BadRow as e:
-            if not self.agent.damaged:
+            if not self.agent.damages:
                 self.problem(f"outbox, seq {row.seq} of {row.epoch:016x}: {e}")
             return ()
 
@@ -134,6 +134,15 @@ class Ledger:
                 return g
         return None
 
+    @staticmethod
+    def is_blank(gap):
+        """Seqs that were reserved when the agent ended without a word: there should be no row of them."""
+        return gap.reason == "unsaved" and gap.samples == 0
+
+    def may_be_gone(self, rows):
+        """Without number: a power cut took these, or the harness has damaged them."""
+        return self.cut_away(rows) or any(d >= when for d in self.agent.damages for _, when in rows)
+
     def cut_away(self, rows):
         """Whether power cuts may have taken these. Of a relaxed class: young. Of another: what is
         seen in a file is committed, but perhaps on the way to the disk; so no sync was over since."""
@@ -175,7 +184,7 @@ class Ledger:
             if n in self.delivered:
                 continue
             gap = self.gap_of(rows)
-            if gap:
+            if gap and (not self.is_blank(gap) or self.may_be_gone(rows)):
                 # A gap of an older outbox may be wider than what was lost with it.
                 had = any(when == float("inf") for _, when in rows)
                 self.result.gaps["receipted" if had else gap.reason] += 1
@@ -193,11 +202,10 @@ class Ledger:
     def count_untold(self):
         """{gap: frames that it stands for beyond those of rows that were seen}. What came all the
         same (its receipt was lost, then it was dropped) may be counted in it; which, is not known."""
-        self.untold = {g: g.samples // SAMPLES_A_FRAME if g.samples else float("inf")
-                       for g in self.gaps}
+        self.untold = {g: self.told_by(g) for g in self.gaps}
         for n, rows in self.stored.items():
             gap = self.gap_of(rows) if n not in self.delivered else None
-            if gap:
+            if gap and not self.is_blank(gap):
                 self.untold[gap] -= 1
         for g, left in self.untold.items():
             if left < 0:
@@ -206,6 +214,12 @@ class Ledger:
                 self.result.gaps[g.reason] = max(self.result.gaps[g.reason] + left, 0)
                 self.problem(f"the gap from {g.first} to {g.through} of {g.epoch:016x} ({g.reason}) "
                              f"tells of {g.samples} samples, {-left * SAMPLES_A_FRAME} fewer than are in it")
+
+    def told_by(self, gap):
+        """Frames that may be in it."""
+        if self.is_blank(gap) and not self.agent.damages:
+            return 0
+        return gap.samples // SAMPLES_A_FRAME if gap.samples else float("inf")
 
     def judge_holes(self):
         """What was never seen: frames between two that were. All frames before the last one were

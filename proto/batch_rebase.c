@@ -1,55 +1,9 @@
 #include "proto/batch_rebase.h"
 
 #include "proto/batch_private.h"
+#include "proto/field.h"
 
 #include <inttypes.h>
-
-enum { VARINT, FIXED64, BYTES, FIXED32 = 5 };
-
-struct field {
-	unsigned number; /* at most UINT_MAX */
-	unsigned type;
-	uint64_t value; /* of a varint or FIXED64; the length of BYTES */
-	const uint8_t *begin, *end;
-};
-
-/* Returns false at the end, and for bytes that are no field: then c->failed. */
-static bool read_field(struct cursor *c, struct field *ret)
-{
-	struct field f = {.begin = c->p};
-	uint64_t tag;
-
-	if (cursor_left(c) == 0)
-		return false;
-	tag = cursor_varint(c);
-	f.number = tag >> 3 > UINT32_MAX ? 0 : (unsigned)(tag >> 3);
-	f.type = (unsigned)(tag & 7);
-	switch (f.type) {
-	case VARINT:
-		f.value = cursor_varint(c);
-		break;
-	case FIXED64:
-		f.value = cursor_fixed64(c);
-		break;
-	case FIXED32:
-		f.value = cursor_fixed32(c);
-		break;
-	case BYTES:
-		f.value = cursor_varint(c);
-		if (f.value > cursor_left(c))
-			c->failed = true;
-		else
-			(void)cursor_take(c, (size_t)f.value);
-		break;
-	default:
-		c->failed = true;
-	}
-	if (f.number == 0)
-		c->failed = true;
-	f.end = c->p;
-	*ret = f;
-	return !c->failed;
-}
 
 /* As they are on the wire. */
 struct header {
@@ -64,19 +18,19 @@ static bool take_field(struct header *h, const struct field *f)
 	switch (f->number) {
 	case FIELD_BOOT_ID:
 		h->boot_id = f->value;
-		return f->type == FIXED64;
+		return f->type == WIRE_FIXED64;
 	case FIELD_FIRST:
 		h->first = zigzag_decode(f->value);
-		return f->type == VARINT;
+		return f->type == WIRE_VARINT;
 	case FIELD_MONO:
 		h->mono = zigzag_decode(f->value);
-		return f->type == VARINT;
+		return f->type == WIRE_VARINT;
 	case FIELD_TIME_UNIT:
 		h->unit = f->value;
-		return f->type == VARINT;
+		return f->type == WIRE_VARINT;
 	case FIELD_CLOCK_QUALITY:
 		h->quality = f->value;
-		return f->type == VARINT;
+		return f->type == WIRE_VARINT;
 	default:
 		return true;
 	}
@@ -88,7 +42,7 @@ static int read_header(struct header *ret, const void *body, size_t len, struct 
 	struct header h = {0};
 	struct field f;
 
-	while (read_field(&c, &f))
+	while (field_read(&c, &f))
 		if (!take_field(&h, &f))
 			c.failed = true;
 	if (c.failed || h.unit > UINT32_MAX) {
@@ -128,7 +82,7 @@ static void put_varint(struct buf *out, unsigned field, uint64_t v)
 {
 	if (v == 0)
 		return;
-	buf_put_varint(out, field << 3 | VARINT);
+	buf_put_varint(out, field << 3 | WIRE_VARINT);
 	buf_put_varint(out, v);
 }
 
@@ -155,11 +109,11 @@ static int put_fields(const void *body, size_t len, struct changed *n, struct bu
 	struct cursor c = cursor_of(body, len);
 	struct field f;
 
-	while (read_field(&c, &f)) {
+	while (field_read(&c, &f)) {
 		if (f.number == FIELD_FIRST || f.number == FIELD_CLOCK_QUALITY)
 			continue;
 		put_changed(n, f.number, out);
-		buf_put(out, f.begin, (size_t)(f.end - f.begin));
+		buf_put(out, f.begin, field_len(&f));
 	}
 	put_changed(n, UINT32_MAX, out);
 	return out->failed;

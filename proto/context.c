@@ -1,6 +1,7 @@
 #include "proto/context.h"
 
 #include "proto/batch_private.h"
+#include "proto/field.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -8,20 +9,8 @@
 #include <wolfssl/wolfcrypt/hash.h>
 
 enum {
-	VARINT,
-	FIXED64,
-	BYTES,
-	FIXED32 = 5,
 	FIELDS_MAX = 24,
 	ONE_SECTION = 0x03, /* in place of a tag: the rest is one section's bytes */
-};
-
-/* A field of a Batch's header: its tag and value as they are. */
-struct field {
-	uint64_t tag;
-	const uint8_t *bytes;
-	size_t len;
-	uint64_t value; /* of a varint */
 };
 
 struct header {
@@ -29,32 +18,6 @@ struct header {
 	size_t n;
 	const uint8_t *end; /* what follows: sections, or the end of the bytes */
 };
-
-static unsigned number_of(const struct field *f)
-{
-	return (unsigned)(f->tag >> 3);
-}
-
-static bool read_field(struct cursor *c, struct field *f)
-{
-	*f = (struct field){.bytes = c->p};
-	f->tag = cursor_varint(c);
-	switch (f->tag & 7) {
-	case VARINT:
-		f->value = cursor_varint(c);
-		break;
-	case FIXED64:
-		(void)cursor_fixed64(c);
-		break;
-	case FIXED32:
-		(void)cursor_fixed32(c);
-		break;
-	default: /* bytes are no part of a header */
-		return false;
-	}
-	f->len = (size_t)(c->p - f->bytes);
-	return !c->failed && f->tag >> 3 <= UINT32_MAX;
-}
 
 /* The fields before the first section. False: not in order, too many, or cut off. */
 static bool parse_header(struct header *h, const uint8_t *bytes, size_t len)
@@ -69,11 +32,13 @@ static bool parse_header(struct header *h, const uint8_t *bytes, size_t len)
 		uint64_t tag = cursor_varint(&peek);
 		struct field *f = &h->fields[h->n];
 
-		if ((tag & 7) == BYTES && tag >> 3 >= FIELD_SECTIONS)
+		if ((tag & 7) == WIRE_BYTES && tag >> 3 >= FIELD_SECTIONS)
 			break;
-		if (h->n == FIELDS_MAX || !read_field(&c, f) || number_of(f) <= last)
+		/* Bytes are no part of a header. */
+		if (h->n == FIELDS_MAX || !field_read(&c, f) || f->type == WIRE_BYTES ||
+		    f->number <= last)
 			return false;
-		last = number_of(f);
+		last = f->number;
 		h->n++;
 		h->end = c.p;
 	}
@@ -83,7 +48,7 @@ static bool parse_header(struct header *h, const uint8_t *bytes, size_t len)
 static const struct field *find(const struct header *h, unsigned number)
 {
 	for (size_t i = 0; i < h->n; i++)
-		if (number_of(&h->fields[i]) == number)
+		if (h->fields[i].number == number)
 			return &h->fields[i];
 	return NULL;
 }
@@ -92,7 +57,7 @@ static int64_t signed_of(const struct header *h, unsigned number)
 {
 	const struct field *f = find(h, number);
 
-	return f && (f->tag & 7) == VARINT ? zigzag_decode(f->value) : 0;
+	return f && f->type == WIRE_VARINT ? zigzag_decode(f->value) : 0;
 }
 
 static size_t header_len(const struct header *h, const uint8_t *bytes)
@@ -205,7 +170,7 @@ static int64_t less(int64_t a, int64_t b)
 
 static bool same_field(const struct field *a, const struct field *b)
 {
-	return b && a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+	return b && field_len(a) == field_len(b) && memcmp(a->begin, b->begin, field_len(a)) == 0;
 }
 
 static void put_fields(const struct header *full, const struct header *ctx, struct buf *out)
@@ -213,8 +178,8 @@ static void put_fields(const struct header *full, const struct header *ctx, stru
 	for (size_t i = 0; i < full->n; i++) {
 		const struct field *f = &full->fields[i];
 
-		if (!is_time(number_of(f)) && !same_field(f, find(ctx, number_of(f))))
-			buf_put(out, f->bytes, f->len);
+		if (!is_time(f->number) && !same_field(f, find(ctx, f->number)))
+			buf_put(out, f->begin, field_len(f));
 	}
 }
 
@@ -223,7 +188,7 @@ static void put_sections(const uint8_t *p, size_t len, struct buf *out)
 {
 	struct cursor c = cursor_of(p, len);
 
-	if (cursor_varint(&c) == (FIELD_SECTIONS << 3 | BYTES) &&
+	if (cursor_varint(&c) == FIELD_TAG(FIELD_SECTIONS, WIRE_BYTES) &&
 	    cursor_varint(&c) == cursor_left(&c) && !c.failed) {
 		buf_put_u8(out, ONE_SECTION);
 		buf_put(out, c.p, cursor_left(&c));
@@ -326,7 +291,7 @@ static void put_time(struct buf *out, unsigned number, int64_t v)
 {
 	if (v == 0)
 		return;
-	buf_put_varint(out, number << 3 | VARINT);
+	buf_put_varint(out, FIELD_TAG(number, WIRE_VARINT));
 	buf_put_varint(out, zigzag_encode(v));
 }
 
@@ -343,12 +308,12 @@ static void put_number(const struct header *ctx, const struct header *own, const
 	if (!f)
 		f = find(ctx, number);
 	if (f)
-		buf_put(out, f->bytes, f->len);
+		buf_put(out, f->begin, field_len(f));
 }
 
 static unsigned last_number(const struct header *h)
 {
-	return h->n ? number_of(&h->fields[h->n - 1]) : 0;
+	return h->n ? h->fields[h->n - 1].number : 0;
 }
 
 static void put_rest(const struct short_form *s, const struct header *own, struct buf *out)
@@ -357,7 +322,7 @@ static void put_rest(const struct short_form *s, const struct header *own, struc
 	size_t left = (size_t)(end - own->end);
 
 	if (left > 0 && *own->end == ONE_SECTION) {
-		buf_put_varint(out, FIELD_SECTIONS << 3 | BYTES);
+		buf_put_varint(out, FIELD_TAG(FIELD_SECTIONS, WIRE_BYTES));
 		buf_put_varint(out, left - 1);
 		buf_put(out, own->end + 1, left - 1);
 		return;

@@ -1,15 +1,16 @@
 #include "proto/envelope.h"
 
+#include "proto/field.h"
+
 #include <inttypes.h>
 
 enum { EPOCH = 1, SEQ, ENCODING, BODY, ORIGIN_EPOCH, ORIGIN_SEQ, INTRODUCES };
-enum { VARINT, FIXED64, BYTES, FIXED32 = 5 };
 
 static void put_varint(struct buf *out, unsigned field, uint64_t v)
 {
 	if (v == 0)
 		return;
-	buf_put_varint(out, field << 3 | VARINT);
+	buf_put_varint(out, FIELD_TAG(field, WIRE_VARINT));
 	buf_put_varint(out, v);
 }
 
@@ -17,7 +18,7 @@ static void put_fixed64(struct buf *out, unsigned field, uint64_t v)
 {
 	if (v == 0)
 		return;
-	buf_put_varint(out, field << 3 | FIXED64);
+	buf_put_varint(out, FIELD_TAG(field, WIRE_FIXED64));
 	buf_put_fixed64(out, v);
 }
 
@@ -29,72 +30,40 @@ int envelope_encode(const struct envelope *e, struct buf *out)
 	put_fixed64(out, ORIGIN_EPOCH, e->origin_epoch);
 	put_varint(out, ORIGIN_SEQ, e->origin_seq);
 	put_varint(out, INTRODUCES, e->introduces);
-	buf_put_varint(out, BODY << 3 | BYTES);
+	buf_put_varint(out, FIELD_TAG(BODY, WIRE_BYTES));
 	buf_put_varint(out, e->body_len);
 	buf_put(out, e->body, e->body_len);
 	return out->failed;
 }
 
-struct field {
-	uint64_t tag, value;
-	const uint8_t *bytes; /* value of them */
-};
-
-static struct field read_field(struct cursor *c)
-{
-	struct field f = {.tag = cursor_varint(c)};
-
-	switch (f.tag & 7) {
-	case VARINT:
-		f.value = cursor_varint(c);
-		break;
-	case FIXED64:
-		f.value = cursor_fixed64(c);
-		break;
-	case FIXED32:
-		f.value = cursor_fixed32(c);
-		break;
-	case BYTES:
-		f.value = cursor_varint(c);
-		if (f.value > cursor_left(c))
-			c->failed = true;
-		else
-			f.bytes = cursor_take(c, (size_t)f.value);
-		break;
-	default:
-		c->failed = true;
-	}
-	return f;
-}
-
 /* Returns false for a known field of another wire type. */
 static bool take_field(struct envelope *e, const struct field *f)
 {
-	switch (f->tag) {
-	case EPOCH << 3 | FIXED64:
+	switch (field_tag(f)) {
+	case FIELD_TAG(EPOCH, WIRE_FIXED64):
 		e->epoch = f->value;
 		return true;
-	case SEQ << 3 | VARINT:
+	case FIELD_TAG(SEQ, WIRE_VARINT):
 		e->seq = f->value;
 		return true;
-	case ENCODING << 3 | VARINT:
+	case FIELD_TAG(ENCODING, WIRE_VARINT):
 		e->encoding = f->value > UINT32_MAX ? UINT32_MAX : (uint32_t)f->value;
 		return true;
-	case BODY << 3 | BYTES:
-		e->body = f->bytes;
+	case FIELD_TAG(BODY, WIRE_BYTES):
+		e->body = field_bytes(f);
 		e->body_len = (size_t)f->value;
 		return true;
-	case ORIGIN_EPOCH << 3 | FIXED64:
+	case FIELD_TAG(ORIGIN_EPOCH, WIRE_FIXED64):
 		e->origin_epoch = f->value;
 		return true;
-	case ORIGIN_SEQ << 3 | VARINT:
+	case FIELD_TAG(ORIGIN_SEQ, WIRE_VARINT):
 		e->origin_seq = f->value;
 		return true;
-	case INTRODUCES << 3 | VARINT:
+	case FIELD_TAG(INTRODUCES, WIRE_VARINT):
 		e->introduces = f->value;
 		return true;
 	default:
-		return f->tag >> 3 > INTRODUCES;
+		return f->number > INTRODUCES;
 	}
 }
 
@@ -102,13 +71,11 @@ int envelope_decode(struct envelope *ret, const void *bytes, size_t len, struct 
 {
 	struct cursor c = cursor_of(bytes, len);
 	struct envelope e = {0};
+	struct field f;
 
-	while (cursor_left(&c) > 0 && !c.failed) {
-		struct field f = read_field(&c);
-
-		if (!c.failed && !take_field(&e, &f))
+	while (field_read(&c, &f))
+		if (!take_field(&e, &f))
 			c.failed = true;
-	}
 	if (c.failed) {
 		error_set(err, "envelope: %zu bytes that are not an Envelope", len);
 		return -EBADMSG;

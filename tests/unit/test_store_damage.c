@@ -394,16 +394,26 @@ static uint64_t count_told(struct store *s, enum gap_reason reason)
 /* What was dropped while the disk got full is counted once, where it was committed. */
 START_TEST(dropped_is_counted_once)
 {
-	for (uint64_t nth = 60; nth < 600; nth += 45) {
+	const struct faulty_plan none = {0};
+	struct store_opened opened;
+	struct store *s = NULL;
+	uint64_t n;
+
+	make_outbox(6);
+	damage_some_pages();
+	faulty_vfs_plan(&none);
+	ck_assert_int_eq(open_with(&s, &opened, 24 << 10), 0);
+	n = faulty_vfs_calls(FAULTY_WRITE);
+	store_close(s);
+	for (uint64_t nth = 1; nth <= n; nth += (n + 39) / 40) {
 		const struct faulty_plan plan = {
 			.ops = FAULTY_WRITE, .how = FAULTY_ENOSPC, .nth = nth, .stays = true};
-		struct store_opened opened;
-		struct store *s = NULL;
 		uint64_t dropped = 0;
 
 		make_outbox(6);
 		damage_some_pages();
 		faulty_vfs_plan(&plan);
+		s = NULL;
 		if (open_with(&s, &opened, 24 << 10) == 0)
 			dropped = opened.dropped.by[GAP_QUOTA].rows;
 		faulty_vfs_plan(NULL);

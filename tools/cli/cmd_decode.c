@@ -2,14 +2,14 @@
 #include "tools/cli/decode_out.h"
 #include "tools/cli/decode_report.h"
 #include "tools/cli/options.h"
+#include "tools/cli/pattern.h"
 #include "tools/dbc/dbc.h"
 
-#include <fnmatch.h>
 #include <getopt.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { DBCS_MAX = 64, PATH_TEXT_MAX = 512 };
+enum { DBCS_MAX = 64 };
 
 struct options {
 	const char *dbc_texts[DBCS_MAX];
@@ -104,25 +104,6 @@ static int load_catalog(struct job *j, const struct options *o)
 	return EXIT_OK;
 }
 
-/* Marks what a pattern matches: on the whole path, or on what follows its bus. */
-static size_t mark(struct job *j, const char *pattern)
-{
-	char path[PATH_TEXT_MAX];
-	const char *dot;
-	size_t n = 0;
-
-	for (uint32_t i = 0; i < j->cat->n_signals; i++) {
-		if (catalog_path(j->cat, i, path, sizeof(path)) >= sizeof(path))
-			continue;
-		dot = strchr(path, '.');
-		if (fnmatch(pattern, path, 0) != 0 && (!dot || fnmatch(pattern, dot + 1, 0) != 0))
-			continue;
-		j->wanted[i] = 1;
-		n++;
-	}
-	return n;
-}
-
 static int select_signals(struct job *j, const char *list)
 {
 	char *copy cleanup(free_ptr) = NULL;
@@ -137,7 +118,7 @@ static int select_signals(struct job *j, const char *list)
 	rest = copy;
 	while ((pattern = strsep(&rest, ",")) != NULL) {
 		pattern += strspn(pattern, " ");
-		if (*pattern && mark(j, pattern) == 0)
+		if (*pattern && pattern_mark(j->cat, pattern, j->wanted) == 0)
 			return cli_fail(EXIT_NOT_FOUND, "decode: --signals: no signal matches '%s'",
 					pattern);
 	}

@@ -4,15 +4,15 @@
 #include "tools/cli/api.h"
 #include "tools/cli/file.h"
 #include "tools/cli/options.h"
+#include "tools/cli/pattern.h"
 #include "tools/dictionary/train.h"
 
-#include <fnmatch.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-enum { PATTERNS_MAX = 256, PATH_TEXT_MAX = 512, UNIT_US_MAX = 1000000 };
+enum { PATTERNS_MAX = 256, UNIT_US_MAX = 1000000 };
 
 struct build_options {
 	const char *catalog, *output;
@@ -88,26 +88,6 @@ static int build_options(struct build_options *o, int argc, char **argv)
 
 /* ---- build: logs ---- */
 
-/* Marks what a pattern matches: on the whole path, or on what follows its bus. */
-static size_t mark(struct job *j, const char *pattern)
-{
-	char path[PATH_TEXT_MAX];
-	size_t n = 0;
-
-	for (uint32_t i = 0; i < j->cat->n_signals; i++) {
-		const char *dot;
-
-		if (catalog_path(j->cat, i, path, sizeof(path)) >= sizeof(path))
-			continue;
-		dot = strchr(path, '.');
-		if (fnmatch(pattern, path, 0) != 0 && (!dot || fnmatch(pattern, dot + 1, 0) != 0))
-			continue;
-		j->wanted[i] = 1;
-		n++;
-	}
-	return n;
-}
-
 static int select_signals(struct job *j, const struct option_list *patterns)
 {
 	if (patterns->n == 0)
@@ -116,7 +96,7 @@ static int select_signals(struct job *j, const struct option_list *patterns)
 	if (!j->wanted)
 		return cli_fail(EXIT_FAILED, "dictionary: out of memory");
 	for (size_t i = 0; i < patterns->n; i++)
-		if (mark(j, patterns->texts[i]) == 0)
+		if (pattern_mark(j->cat, patterns->texts[i], j->wanted) == 0)
 			return cli_fail(EXIT_NOT_FOUND,
 					"dictionary: --signal: no signal matches '%s'",
 					patterns->texts[i]);

@@ -2,14 +2,12 @@
 #include "agent/config/config.h"
 #include "agent/store/seal.h"
 #include "base/log.h"
+#include "base/program.h"
 
-#include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { EXIT_USAGE = 2, OPT_PRINT = 256, OPT_CHECK, OPT_VERSION };
 
 static const char usage[] =
 	"Usage: towline-agent -c FILE [--check-config]\n"
@@ -29,57 +27,6 @@ static const char usage[] =
 	"SIGTERM and SIGINT: store what was collected and stop. SIGHUP: read FILE again.\n"
 	"Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.\n";
 
-struct options {
-	const char *path;
-	bool check;
-};
-
-static const struct option long_options[] = {
-	{"config", required_argument, NULL, 'c'},
-	{"check-config", no_argument, NULL, OPT_CHECK},
-	{"print-config", no_argument, NULL, OPT_PRINT},
-	{"version", no_argument, NULL, OPT_VERSION},
-	{"help", no_argument, NULL, 'h'},
-	{NULL, 0, NULL, 0},
-};
-
-/* Returns -1 to go on, or an exit code. */
-static int parse_options(int argc, char **argv, struct options *ret)
-{
-	int o;
-
-	while ((o = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
-		switch (o) {
-		case 'c':
-			ret->path = optarg;
-			break;
-		case OPT_CHECK:
-			ret->check = true;
-			break;
-		case OPT_PRINT:
-			conf_print(config_table(), stdout);
-			return 0;
-		case OPT_VERSION:
-			puts("towline-agent " TOWLINE_VERSION);
-			return 0;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		default:
-			fputs("Try towline-agent --help\n", stderr);
-			return EXIT_USAGE;
-		}
-	}
-	if (optind < argc || !ret->path) {
-		fputs(optind < argc ? "towline-agent: too many arguments\n"
-				    : "towline-agent: -c FILE is missing\n",
-		      stderr);
-		fputs("Try towline-agent --help\n", stderr);
-		return EXIT_USAGE;
-	}
-	return -1;
-}
-
 static int fail(int code, const struct error *err)
 {
 	fprintf(stderr, "towline-agent: %s\n", err->text);
@@ -97,7 +44,7 @@ static int check_config(const struct conf *c, const char *path)
 	int r = config_catalog(&cat, c, path, &err);
 
 	if (r < 0)
-		return fail(EXIT_USAGE, &err);
+		return fail(PROGRAM_EXIT_USAGE, &err);
 	r = config_dictionary(&dictionary, c, path, cat, &err);
 	if (r == 0)
 		r = config_collect(&col, c, path, cat, &err);
@@ -112,7 +59,7 @@ static int check_config(const struct conf *c, const char *path)
 	collect_free(col);
 	dictionary_free(dictionary);
 	catalog_free(cat);
-	return r < 0 ? fail(EXIT_USAGE, &err) : 0;
+	return r < 0 ? fail(PROGRAM_EXIT_USAGE, &err) : 0;
 }
 
 /* The agent shares a small unit with others: one heap for all threads, and large blocks go back to
@@ -141,7 +88,13 @@ static int run(struct conf *c, const char *path)
 
 int main(int argc, char **argv)
 {
-	struct options opt = {0};
+	const struct program_text text = {
+		.name = "towline-agent",
+		.version = TOWLINE_VERSION,
+		.usage = usage,
+		.table = config_table(),
+	};
+	struct program_options opt = {0};
 	struct error err = {"out of memory"};
 	struct conf *c;
 	int code;
@@ -149,13 +102,13 @@ int main(int argc, char **argv)
 	log_keep_standard_files();
 	/* A reader of the log that goes away is no reason to stop. */
 	(void)signal(SIGPIPE, SIG_IGN);
-	code = parse_options(argc, argv, &opt);
+	code = program_options(&text, argc, argv, &opt);
 	if (code >= 0)
 		return code;
 	tune_heap();
 	code = config_load(&c, opt.path, &err);
 	if (code < 0) /* for want of memory is no fault of the file: the service may try again */
-		return fail(code == -ENOMEM ? AGENT_EXIT_FAILED : EXIT_USAGE, &err);
+		return fail(code == -ENOMEM ? AGENT_EXIT_FAILED : PROGRAM_EXIT_USAGE, &err);
 	if (!opt.check)
 		return run(c, opt.path);
 	code = check_config(c, opt.path);

@@ -1,15 +1,15 @@
 /* towline-relay: from the broker to the stream, the last-known state and the HTTP API. */
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/program.h"
 #include "relay/relay.h"
 
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
-enum { EXIT_USAGE = 2, OTHER_FILES = 128 };
+enum { OTHER_FILES = 128 };
 
 static const char usage[] =
 	"Usage: towline-relay -c FILE [--check-config]\n"
@@ -59,7 +59,7 @@ static void reload(struct program *p)
 	struct error err = {0};
 	struct conf *fresh;
 
-	if (conf_load(&fresh, &relay_conf_table, p->path, &err) < 0) {
+	if (relay_conf_load(&fresh, p->path, &err) < 0) {
 		log_error("config_refused", "reason=\"%s\"", err.text);
 		return;
 	}
@@ -125,12 +125,12 @@ static int run(const char *path, bool check_only)
 {
 	struct program p = {.path = path};
 	struct error err = {0};
-	int r = conf_load(&p.conf, &relay_conf_table, path, &err);
+	int r = relay_conf_load(&p.conf, path, &err);
 
 	if (r < 0) {
 		fprintf(stderr, "towline-relay: %s\n", err.text);
 		/* For want of memory is no fault of the file: the service may try again. */
-		return r == -ENOMEM ? EXIT_FAILURE : EXIT_USAGE;
+		return r == -ENOMEM ? EXIT_FAILURE : PROGRAM_EXIT_USAGE;
 	}
 	if (check_only) {
 		printf("%s: good\n", path);
@@ -150,45 +150,16 @@ static int run(const char *path, bool check_only)
 
 int main(int argc, char **argv)
 {
-	enum { OPT_PRINT = 256, OPT_CHECK, OPT_VERSION };
-	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"check-config", no_argument, NULL, OPT_CHECK},
-		{"print-config", no_argument, NULL, OPT_PRINT},
-		{"version", no_argument, NULL, OPT_VERSION},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	static const struct program_text text = {
+		.name = "towline-relay",
+		.version = TOWLINE_VERSION,
+		.usage = usage,
+		.table = &relay_conf_table,
 	};
-	const char *path = NULL;
-	bool check = false;
-	int c;
+	struct program_options opt = {0};
+	int code;
 
 	log_keep_standard_files();
-	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) >= 0) {
-		switch (c) {
-		case 'c':
-			path = optarg;
-			break;
-		case OPT_CHECK:
-			check = true;
-			break;
-		case OPT_PRINT:
-			conf_print(&relay_conf_table, stdout);
-			return EXIT_SUCCESS;
-		case OPT_VERSION:
-			puts("towline-relay " TOWLINE_VERSION);
-			return EXIT_SUCCESS;
-		case 'h':
-			fputs(usage, stdout);
-			return EXIT_SUCCESS;
-		default:
-			fputs(usage, stderr);
-			return EXIT_USAGE;
-		}
-	}
-	if (!path || optind != argc) {
-		fputs(usage, stderr);
-		return EXIT_USAGE;
-	}
-	return run(path, check);
+	code = program_options(&text, argc, argv, &opt);
+	return code >= 0 ? code : run(opt.path, opt.check);
 }

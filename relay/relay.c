@@ -1,6 +1,7 @@
 #include "relay/relay.h"
 
 #include "base/log.h"
+#include "base/mqtt_conf.h"
 #include "relay/api/api.h"
 #include "relay/ingest/ingest.h"
 #include "relay/live/history.h"
@@ -266,6 +267,21 @@ const struct conf_table relay_conf_table = {
 	.n_keys = array_len(keys),
 };
 
+int relay_conf_load(struct conf **ret, const char *path, struct error *err)
+{
+	struct conf *c;
+	int e = conf_load(&c, &relay_conf_table, path, err);
+
+	if (e < 0)
+		return e;
+	e = mqtt_conf_check(c, path, err);
+	if (e < 0)
+		conf_free(c);
+	else
+		*ret = c;
+	return e;
+}
+
 struct relay {
 	struct registry *registry;
 	struct stream *stream;
@@ -380,20 +396,13 @@ static struct ingest_tuning tuning(const struct conf *c)
 
 static struct mqtt_options mqtt_options(const struct conf *c)
 {
-	return (struct mqtt_options){
-		.uri = text(c, "mqtt", "uri"),
-		.client_id = text(c, "mqtt", "client_id"),
-		.username = text(c, "mqtt", "username"),
-		.password = text(c, "mqtt", "password"),
-		.keepalive_s = number(c, "mqtt", "keepalive_s"),
-		.session_expiry_s = (uint32_t)number(c, "mqtt", "session_expiry_s"),
-		.backoff_min_ms = number(c, "mqtt", "backoff_min_ms"),
-		.backoff_max_ms = number(c, "mqtt", "backoff_max_ms"),
-		.connect_timeout_s = number(c, "mqtt", "connect_timeout_s"),
-		.receive_maximum = (uint16_t)number(c, "mqtt", "receive_maximum"),
-		.max_packet = PACKET_MAX,
-		.queue_bytes = (size_t)number(c, "ingest", "queue_bytes"),
-	};
+	struct mqtt_options o = mqtt_conf_options(c);
+
+	o.client_id = text(c, "mqtt", "client_id");
+	o.receive_maximum = (uint16_t)number(c, "mqtt", "receive_maximum");
+	o.max_packet = PACKET_MAX;
+	o.queue_bytes = (size_t)number(c, "ingest", "queue_bytes");
+	return o;
 }
 
 static int open_stores(struct relay *r, const struct conf *c, const struct timebase *tb,

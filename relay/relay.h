@@ -8,6 +8,8 @@ struct relay;
 
 /* The table of all configuration keys. */
 extern const struct conf_table relay_conf_table;
+/* Reads a file by it, and checks what no key alone can tell. As conf_load. */
+int relay_conf_load(struct conf **ret, const char *path, struct error *err) must_check;
 
 /* Opens everything and starts the threads. conf is borrowed for the call. Returns 0 or -errno with
  * err. Signals that the caller wants for itself must be blocked before. */

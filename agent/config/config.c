@@ -2,6 +2,7 @@
 
 #include "agent/source/replay.h"
 #include "agent/source/socketcan.h"
+#include "base/mqtt_conf.h"
 #include "proto/topic.h"
 
 #include <stdio.h>
@@ -80,10 +81,8 @@ static int check(const struct conf *c, const char *path, struct error *err)
 
 	if (r == 0)
 		r = check_id(c, path, "device", err);
-	if (r == 0 && conf_int(c, "mqtt", NULL, "backoff_min_ms") >
-			      conf_int(c, "mqtt", NULL, "backoff_max_ms"))
-		r = config_fail(err, c, path, "mqtt", NULL, "backoff_min_ms",
-				"above backoff_max_ms");
+	if (r == 0)
+		r = mqtt_conf_check(c, path, err);
 	for (size_t i = 0; r == 0 && conf_label(c, "source", i); i++)
 		r = check_source(c, path, conf_label(c, "source", i), err);
 	if (r == 0)
@@ -188,26 +187,14 @@ int config_collect(struct collect **ret, const struct conf *c, const char *path,
 
 /* ---- [mqtt] ---- */
 
-static const char *none_if_empty(const char *text)
-{
-	return *text ? text : NULL;
-}
-
 struct mqtt_options config_mqtt(const struct conf *c)
 {
-	return (struct mqtt_options){
-		.uri = conf_string(c, "mqtt", NULL, "uri"),
-		.username = none_if_empty(conf_string(c, "mqtt", NULL, "username")),
-		.password = none_if_empty(conf_string(c, "mqtt", NULL, "password")),
-		.keepalive_s = (int)conf_int(c, "mqtt", NULL, "keepalive_s"),
-		.session_expiry_s = (uint32_t)conf_int(c, "mqtt", NULL, "session_expiry_s"),
-		.backoff_min_ms = (int)conf_int(c, "mqtt", NULL, "backoff_min_ms"),
-		.backoff_max_ms = (int)conf_int(c, "mqtt", NULL, "backoff_max_ms"),
-		.connect_timeout_s = (int)conf_int(c, "mqtt", NULL, "connect_timeout_s"),
-		.receive_maximum = MQTT_RECEIVE_MAX,
-		.max_packet = MQTT_PACKET_MAX,
-		.queue_bytes = MQTT_QUEUE_BYTES,
-	};
+	struct mqtt_options o = mqtt_conf_options(c);
+
+	o.receive_maximum = MQTT_RECEIVE_MAX;
+	o.max_packet = MQTT_PACKET_MAX;
+	o.queue_bytes = MQTT_QUEUE_BYTES;
+	return o;
 }
 
 /* ---- [source] ---- */

@@ -164,6 +164,11 @@ def test_relay_config_errors(stack, tmp_path):
     r = subprocess.run([stack.bin / "towline-relay", "-c", conf], capture_output=True, text=True)
     assert r.returncode == 2
     assert f"{conf}:3: unknown key 'colour' in [relay]" in r.stderr
+    conf.write_text("[relay]\ndata_dir = data\n[mqtt]\nbackoff_min_ms = 60000\n")
+    for check in ([], ["--check-config"]):
+        r = subprocess.run([stack.bin / "towline-relay", "-c", conf, *check], capture_output=True,
+                           text=True)
+        assert r.returncode == 2 and f"{conf}:4: [mqtt] backoff_min_ms" in r.stderr
 
 
 def test_damaged_catalog(stack, drive_log):

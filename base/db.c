@@ -276,7 +276,7 @@ static int open_file(sqlite3 **ret, const char *path, const struct db_options *o
 	if (r < 0)
 		return r;
 	/* A connection belongs to one thread at a time, so it needs no mutex. */
-	if (sqlite3_open_v2(path, ret, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+	if (sqlite3_open_v2(path, ret, flags | SQLITE_OPEN_NOMUTEX, opt->vfs) != SQLITE_OK)
 		return fail_open(*ret, path, err);
 	sqlite3_extended_result_codes(*ret, 1);
 	sqlite3_busy_timeout(*ret, BUSY_TIMEOUT_MS);

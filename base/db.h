@@ -20,6 +20,7 @@ struct db_options {
 	int page_bytes; /* 0: SQLite's; of a new file: 512 to 65536, a power of two */
 	/* No other connection, of any process, while it is open: saves the -shm file. */
 	bool exclusive;
+	const char *vfs; /* the name of one that is registered; NULL: the default */
 };
 
 /* migrations[i] takes the schema from version i to i+1 (PRAGMA user_version); each runs in one

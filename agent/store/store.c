@@ -1,4 +1,5 @@
 #include "agent/store/store_private.h"
+#include "agent/store/vfs.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -233,6 +234,7 @@ static int open_file(struct store *s, struct error *err)
 		.max_bytes = s->opt.file_max_bytes,
 		.page_bytes = PAGE_BYTES,
 		.exclusive = true,
+		.vfs = vfs_name(),
 	};
 	struct error said = {""}; /* about keys, or the file beside it */
 	bool log_is_broken = salvage_log_is_broken(s->path);

@@ -103,6 +103,9 @@ const size_t store_n_migrations = array_len(store_migrations);
 static_assert(CLASS_COUNT == 5, "each class has a table");
 
 const char *const store_sql[STORE_STMTS] = {
+	[STORE_BEGIN] = "BEGIN IMMEDIATE",
+	[STORE_COMMIT] = "COMMIT",
+	[STORE_ROLLBACK] = "ROLLBACK",
 	[STORE_READ_META] = "SELECT epoch, unsaved_id, running_boot FROM outbox WHERE id = 1",
 	[STORE_MINT_META] = "INSERT INTO outbox (id, epoch, created_ns) VALUES (1, ?, ?)",
 	[STORE_WRITE_META] = "UPDATE outbox SET unsaved_id = ?, running_boot = ? WHERE id = 1",

@@ -15,6 +15,9 @@ extern const size_t store_n_migrations;
 
 /* Those of a class: add the class. */
 enum store_stmt {
+	STORE_BEGIN,
+	STORE_COMMIT,
+	STORE_ROLLBACK,
 	STORE_READ_META,
 	STORE_MINT_META,
 	STORE_WRITE_META,

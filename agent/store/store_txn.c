@@ -73,12 +73,15 @@ static int apply_acks(struct store *s, struct working *w)
 	return 0;
 }
 
+/* The statement is prepared before: what failed for want of memory is undone without any. Where it
+ * cannot be all the same, the next store_begin does it. Rows that are read meanwhile are those that
+ * were committed, for seqs beyond are not looked for. */
 static void undo(struct store *s)
 {
 	for (size_t i = 0; i < STORE_STMTS; i++)
 		sqlite3_reset(s->st[i]);
 	/* After some errors (disk full) SQLite has rolled back by itself. */
-	if (!sqlite3_get_autocommit(s->db) && db_exec(s->db, "ROLLBACK") < 0)
+	if (!sqlite3_get_autocommit(s->db) && db_run(s->st[STORE_ROLLBACK]) < 0)
 		return;
 	if (s->opt.seal)
 		seal_rolled_back(s->opt.seal);
@@ -111,9 +114,11 @@ int store_begin(struct store *s, struct working *w, enum store_sync sync, bool a
 	store_release(s);
 	*w = s->w;
 	w->applied = false;
+	if (!sqlite3_get_autocommit(s->db))
+		undo(s);
 	r = set_sync(s, sync == STORE_NOW);
 	if (r == 0)
-		r = db_exec(s->db, "BEGIN IMMEDIATE");
+		r = db_run(s->st[STORE_BEGIN]);
 	if (r < 0)
 		return r;
 	if (apply || acks_are_due(s))
@@ -170,7 +175,7 @@ static void committed(struct store *s, struct working *w)
 
 static int commit(struct store *s)
 {
-	int r = db_exec(s->db, "COMMIT");
+	int r = db_run(s->st[STORE_COMMIT]);
 
 	s->commit_failed = r < 0;
 	return r;

@@ -35,6 +35,12 @@ static uint64_t new_id(void)
 
 /* ---- bytes ---- */
 
+/* It never has to grow: this is what is written when there is no memory for anything else. */
+static struct buf buf_in(uint8_t *bytes, size_t size)
+{
+	return (struct buf){.data = bytes, .cap = size, .max = size};
+}
+
 static void seal_sector(struct buf *out)
 {
 	if (!out->failed)
@@ -127,7 +133,8 @@ static int write_all(int fd, const uint8_t *data, size_t len, size_t offset)
 
 static int write_note(struct unsaved *u, const struct unsaved_note *note)
 {
-	struct buf out cleanup(buf_free) = BUF_INIT(NOTE_BYTES);
+	uint8_t bytes[NOTE_BYTES];
+	struct buf out = buf_in(bytes, sizeof(bytes));
 	int r;
 
 	encode_note(note, &out);
@@ -139,7 +146,8 @@ static int write_note(struct unsaved *u, const struct unsaved_note *note)
 
 int unsaved_set_seqs(struct unsaved *u, const struct unsaved_seqs *seqs)
 {
-	struct buf out cleanup(buf_free) = BUF_INIT(SEQS_BYTES);
+	uint8_t bytes[SEQS_BYTES];
+	struct buf out = buf_in(bytes, sizeof(bytes));
 	int r;
 
 	if (u->fd < 0)

@@ -99,13 +99,19 @@ static ssize_t read_block(struct log_input *in, struct error *err)
 	return -errno;
 }
 
-static int start_inflate(struct log_input *in)
+static int fail_memory(const struct log_input *in, struct error *err)
+{
+	error_set(err, "%s: no memory to unpack it", in->path);
+	return -ENOMEM;
+}
+
+static int start_inflate(struct log_input *in, struct error *err)
 {
 	int r = in->z_ready ? inflateReset(&in->z) : inflateInit2(&in->z, GZIP_WINDOW_BITS);
 
 	in->z_ready = in->z_ready || r == Z_OK;
 	in->z_inside = false;
-	return r == Z_OK ? 0 : -ENOMEM;
+	return r == Z_OK ? 0 : fail_memory(in, err);
 }
 
 /* Between members: padding of tapes and block devices. */
@@ -128,7 +134,9 @@ static int inflate_some(struct log_input *in, size_t *ret_len, struct error *err
 	r = inflate(&in->z, Z_NO_FLUSH);
 	*ret_len = OUT_BYTES - in->z.avail_out;
 	if (r == Z_STREAM_END) /* another member may follow */
-		return start_inflate(in);
+		return start_inflate(in, err);
+	if (r == Z_MEM_ERROR)
+		return fail_memory(in, err);
 	if (r == Z_OK || r == Z_BUF_ERROR)
 		return 0;
 	error_set(err, "%s: the gzip data is damaged", in->path);
@@ -187,7 +195,7 @@ int log_input_read(struct log_input *in, const char **ret, size_t *ret_len, stru
 	if (in->format == FORMAT_UNKNOWN) {
 		in->format = in->in[0] == GZIP_MAGIC ? FORMAT_GZIP : FORMAT_PLAIN;
 		if (in->format == FORMAT_GZIP) {
-			int r = start_inflate(in);
+			int r = start_inflate(in, err);
 
 			if (r < 0)
 				return r;

@@ -10,10 +10,12 @@
 #include <check.h>
 
 /* A scenario is run for n = 1, 2, ... with the n-th request within `run` failing; then again with
- * all from the n-th on failing; then the same for SQLite's, of which only some hundred are taken,
- * as there are thousands (in the environment: ALLOC_POINTS: so many, 0: all; ALLOC_ONLY: the name
- * of one scenario). What happens until the n-th must be the same each time. Afterwards nothing may
- * be allocated that was not before. */
+ * all from the n-th on failing; then the same for SQLite's, of which only some are taken, as there
+ * are thousands. What happens until the n-th must be the same each time. Afterwards nothing may be
+ * allocated that was not before.
+ *
+ * In the environment: ALLOC_POINTS: at most so many of each kind, 0: all; ALLOC_ONLY: the name of
+ * one scenario; ALLOC_LOG: what is logged is shown. */
 struct alloc_scenario {
 	const char *name;
 	void (*set_up)(void); /* NULL: nothing */

@@ -41,6 +41,35 @@ def test_the_golden_batch_is_what_the_readme_says(name):
     assert columns == golden_rows()
 
 
+def rows_of(path):
+    """{(message, signal): [(wall ns, raw)]}"""
+    columns = collections.defaultdict(list)
+    for line in path.read_text().splitlines():
+        message, signal, wall_ns, raw = map(int, line.split())
+        columns[message, signal].append((wall_ns, raw))
+    return columns
+
+
+def test_random_batches_are_what_the_readme_says(bin_dir, tmp_path):
+    """Of random catalogs, with and without random dictionaries: both readers read the same."""
+    program = bin_dir / "test_batch_random"
+    assert program.exists(), f"{program} is not there: build the unit tests first"
+    subprocess.run([program], env={"TOWLINE_BATCH_CASES": tmp_path}, cwd=tmp_path, check=True)
+    samples, with_dictionary = 0, 0
+    for path in sorted(tmp_path.glob("*.envelope")):
+        dictionary = path.with_suffix(".dictionary")
+        with_dictionary += dictionary.exists()
+        header, got = read_batch(path.read_bytes(),
+                                 read_catalog(path.with_suffix(".catalog").read_bytes()),
+                                 dictionary.read_bytes() if dictionary.exists() else None)
+        columns = collections.defaultdict(list)
+        for message, signal, wall_ns, raw in got:
+            columns[message, signal].append((wall_ns, raw))
+        assert columns == rows_of(path.with_suffix(".rows")), path.name
+        samples += header["samples"]
+    assert samples > 3000 and with_dictionary > 20
+
+
 @pytest.fixture
 def published(car):
     """The payloads of all batches, taken from the broker next to the relay."""

@@ -3,6 +3,7 @@
 enum {
 	BACKOFF_FIRST_MS = 1000,
 	BACKOFF_MAX_MS = 5 * 60 * 1000,
+	RETRY_AFTER_MAX_S = 24 * 60 * 60, /* a relay that says more is not believed */
 	RECEIPT_WAIT_MAX_MS = 15 * 60 * 1000,
 	DOUBLINGS_MAX = 8,
 	JITTER_PERCENT = 20,
@@ -108,9 +109,19 @@ static bool has_room(size_t used, size_t urgent, size_t max, enum uplink_class c
 	return used == 0 || used < max || (flight_is_urgent(class) && urgent < max / 4);
 }
 
+/* A window that refused bulk has made small still has room for some urgent rows. */
+static bool has_rows(const struct flight *w, enum uplink_class class)
+{
+	size_t allowed = rows_allowed(w, class), kept = allowed / 4;
+
+	if (kept < WINDOW_ROWS_MIN)
+		kept = smaller(WINDOW_ROWS_MIN, w->opt.rows_max / 4);
+	return w->n < allowed || (flight_is_urgent(class) && w->urgent_rows < kept);
+}
+
 bool flight_admits(const struct flight *w, enum uplink_class class)
 {
-	return w->n < w->opt.rows_max && w->n < rows_allowed(w, class) &&
+	return w->n < w->opt.rows_max && has_rows(w, class) &&
 	       has_room(w->bytes, w->urgent, window_bytes(&w->window), class);
 }
 
@@ -247,6 +258,22 @@ void flight_sent(struct flight *w, const struct flight_row *row, struct mono_tim
 	e->deferred = e->overtaken = e->with_broker = false;
 }
 
+/* Bit 1 << class: there is room on the wire. */
+static unsigned admitted(const struct flight *w, struct mono_time now)
+{
+	unsigned classes = 0;
+
+	for (unsigned k = 0; k < CLASS_COUNT; k++)
+		if (flight_wire_admits(w, (enum uplink_class)k, now))
+			classes |= 1u << k;
+	return classes;
+}
+
+static bool is_admitted(const struct entry *e, unsigned classes)
+{
+	return classes & 1u << flight_class_of(e);
+}
+
 /* In a silence the probes ask for all. */
 static bool keeps_own_time(const struct flight *w, const struct entry *e)
 {
@@ -270,20 +297,22 @@ static unsigned add_due(unsigned lanes, const struct entry *e, uint64_t seqs[sta
 
 unsigned flight_due(struct flight *w, struct mono_time now, uint64_t ret_seqs[static LANES])
 {
+	unsigned lanes = 0, classes = admitted(w, now);
 	const struct entry *probe = NULL;
 	int64_t earliest = INT64_MAX;
-	unsigned lanes = 0;
 
 	if (w->earliest_ns > now.ns && !probe_is_due(w, now))
 		return 0;
 	for (size_t i = 0; i < w->n; i++) {
 		const struct entry *e = &w->entries[i];
 
+		earliest = e->due.ns < earliest ? e->due.ns : earliest;
+		if (!is_admitted(e, classes))
+			continue;
 		if (keeps_own_time(w, e) && e->due.ns <= now.ns)
 			lanes = add_due(lanes, e, ret_seqs);
 		if (can_probe(e) && comes_before(e, probe))
 			probe = e;
-		earliest = e->due.ns < earliest ? e->due.ns : earliest;
 	}
 	w->earliest_ns = earliest;
 	if (lanes == 0 && probe && probe_is_due(w, now))
@@ -291,13 +320,16 @@ unsigned flight_due(struct flight *w, struct mono_time now, uint64_t ret_seqs[st
 	return lanes;
 }
 
-bool flight_next_due(struct flight *w, struct mono_time *ret)
+bool flight_next_due(const struct flight *w, struct mono_time now, struct mono_time *ret)
 {
 	struct mono_time next = {INT64_MAX};
+	unsigned classes = admitted(w, now);
 
 	for (size_t i = 0; i < w->n; i++) {
 		const struct entry *e = &w->entries[i];
 
+		if (!is_admitted(e, classes))
+			continue;
 		if (keeps_own_time(w, e) && e->due.ns < next.ns)
 			next = e->due;
 		if (can_probe(e) && w->probe_due.ns < next.ns)
@@ -324,8 +356,18 @@ static void defer(struct flight *w, struct entry *e, int64_t at_least_ns, struct
 	e->sent = e->fast = 0; /* somebody is there */
 }
 
+static bool relay_may_answer(const struct flight *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (can_probe(&w->entries[i]))
+			return true;
+	return false;
+}
+
 static void note_puback(struct flight *w, struct entry *e, struct mono_time now)
 {
+	if (!relay_may_answer(w)) /* what a slow link took is no silence of the relay */
+		set_probe(w, now);
 	e->with_broker = true;
 	e->puback_at = now;
 	set_due(w, e, now.ns + with_jitter(w, receipt_wait(w, e->sent - 1)));
@@ -370,7 +412,7 @@ void flight_nack(struct flight *w, enum uplink_class class, uint64_t seq, uint32
 		 struct mono_time now)
 {
 	struct entry *e = flight_find(w, class, seq);
-	int64_t ns = (int64_t)retry_after_s * NS_PER_S;
+	int64_t ns = (int64_t)smaller(retry_after_s, RETRY_AFTER_MAX_S) * NS_PER_S;
 
 	if (!e)
 		return;

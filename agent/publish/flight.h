@@ -70,16 +70,19 @@ struct flight_row {
 /* It was sent, for the first time or again. */
 void flight_sent(struct flight *w, const struct flight_row *row, struct mono_time now);
 
-/* Those to send again now: bit 1 << lane, and the lowest seq of each such lane. */
+/* Those to send again now: bit 1 << lane, and the lowest seq of each such lane. None of a class
+ * that finds no room on the wire: it has to wait for a PUBACK. */
 unsigned flight_due(struct flight *w, struct mono_time now, uint64_t ret_seqs[static LANES]);
-/* When one will be due; false: none waits for a time. */
-bool flight_next_due(struct flight *w, struct mono_time *ret);
+/* When one will be due; false: none waits for a time. After all that are due now were sent it is
+ * in the future. */
+bool flight_next_due(const struct flight *w, struct mono_time now, struct mono_time *ret);
 
 /* The broker's answer. reason: 0 it has it (wait for the receipt), 0x10 or >= 0x80: nobody stored
  * it, send it again later. */
 void flight_puback(struct flight *w, enum uplink_class class, uint64_t seq, int reason,
 		   struct mono_time now);
-/* The relay said: not now. Later than retry_after_s, and later each time. */
+/* The relay said: not now. Later than retry_after_s (of which a day counts), and later each time.
+ */
 void flight_nack(struct flight *w, enum uplink_class class, uint64_t seq, uint32_t retry_after_s,
 		 struct mono_time now);
 /* Another row has taken its place in the outbox: due at once, if it is in the window. */

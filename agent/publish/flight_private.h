@@ -31,7 +31,7 @@ struct flight {
 	uint64_t cursor[LANES];
 	uint64_t last[CLASS_COUNT]; /* of the backlog */
 	size_t bytes, wire, urgent, urgent_wire;
-	size_t n;
+	size_t n, urgent_rows;
 	struct entry *entries; /* rows_max; in no order */
 	uint16_t buckets[FLIGHT_BUCKETS];
 	int64_t earliest_ns; /* no entry is due before it */

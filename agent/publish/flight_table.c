@@ -2,7 +2,7 @@
 
 void flight_forget_all(struct flight *w)
 {
-	w->n = 0;
+	w->n = w->urgent_rows = 0;
 	w->bytes = w->wire = w->urgent = w->urgent_wire = 0;
 	w->earliest_ns = INT64_MAX;
 	w->acked_rows = w->acked_bytes = 0;
@@ -47,6 +47,7 @@ struct entry *flight_add(struct flight *w, const struct flight_row *row)
 			    .first = w->turn,
 			    .next = *at};
 	*at = (uint16_t)w->n++;
+	w->urgent_rows += flight_is_urgent(lane_class(row->lane));
 	flight_pass(w, row->lane, row->seq);
 	return e;
 }
@@ -80,6 +81,7 @@ void flight_drop(struct flight *w, struct entry *e)
 
 	flight_set_on_wire(w, e, false);
 	flight_set_bytes(w, e, 0);
+	w->urgent_rows -= flight_is_urgent(flight_class_of(e));
 	*link_to(w, e) = e->next;
 	if (e != last) {
 		*link_to(w, last) = (uint16_t)(e - w->entries);

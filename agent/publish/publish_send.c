@@ -300,9 +300,9 @@ static void find_new_gaps(struct publish *p)
 /* failure: why the pump stopped, 0: it sent what the window admits. */
 static void set_timer(struct publish *p, int failure)
 {
-	struct mono_time due = {publish_now(p).ns + PUBLISH_RETRY_MS * NS_PER_MS};
+	struct mono_time now = publish_now(p), due = {now.ns + PUBLISH_RETRY_MS * NS_PER_MS};
 
-	if (failure != 0 || flight_next_due(p->flight, &due))
+	if (failure != 0 || flight_next_due(p->flight, now, &due))
 		loop_timer_at(p->loop, &p->timer, due);
 }
 

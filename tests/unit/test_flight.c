@@ -175,7 +175,7 @@ START_TEST(silence_asks_with_one_row)
 	for (uint64_t seq = 1; seq <= 2; seq++)
 		sent_and_with_broker(CLASS_BULK, seq);
 	sent_and_with_broker(CLASS_LIVE, 9);
-	ck_assert(flight_next_due(w, &due));
+	ck_assert(flight_next_due(w, now, &due));
 	ck_assert_int_lt(due.ns, now.ns + 10 * NS_PER_S);
 	advance_s(7);
 	ck_assert(nothing_due());
@@ -186,7 +186,7 @@ START_TEST(silence_asks_with_one_row)
 	for (int i = 0; i < 100; i++) { /* however long it takes: no other row, no other pace */
 		advance_s(14);
 		ck_assert(nothing_due());
-		ck_assert(flight_next_due(w, &due));
+		ck_assert(flight_next_due(w, now, &due));
 		ck_assert_int_gt(due.ns, now.ns);
 		advance_s(5);
 		ck_assert(is_due(CLASS_LIVE, 9));
@@ -218,6 +218,8 @@ START_TEST(no_probe_before_the_puback)
 	advance_s(25);
 	ck_assert(nothing_due());
 	flight_puback(w, CLASS_BULK, 1, 0, now);
+	ck_assert(nothing_due()); /* the relay could not answer before */
+	advance_s(10);
 	ck_assert(is_due(CLASS_BULK, 1));
 }
 END_TEST
@@ -358,15 +360,88 @@ START_TEST(nack_waits_as_asked_then_longer)
 }
 END_TEST
 
+START_TEST(nack_for_longer_than_anybody_lives)
+{
+	struct mono_time due;
+
+	sent(CLASS_BULK, 1, 10);
+	for (int i = 0; i < 40; i++) {
+		flight_nack(w, CLASS_BULK, 1, UINT32_MAX, now);
+		ck_assert(flight_next_due(w, now, &due));
+		ck_assert_int_ge(due.ns, now.ns + 24 * 3600 * NS_PER_S);
+		ck_assert_int_le(due.ns, now.ns + 29 * 3600 * NS_PER_S);
+	}
+}
+END_TEST
+
+/* The window shrinks below what is in it, and there is room for events all the same. */
+START_TEST(refused_bulk_leaves_room_for_the_urgent)
+{
+	struct flight_options opt = {.rows_max = 256,
+				     .bytes_max = 1 << 20,
+				     .receipt_timeout_ns = 30 * NS_PER_S,
+				     .seed = 1};
+
+	flight_free(w);
+	ck_assert_int_eq(flight_new(&w, &opt), 0);
+	flight_reset(w, NO_BACKLOG);
+	hear();
+	for (uint64_t seq = 1; flight_admits(w, CLASS_BULK); seq++)
+		sent_and_with_broker(CLASS_BULK, seq);
+	ck_assert_uint_ge(flight_rows(w), 20);
+	for (uint64_t seq = 1; seq <= flight_rows(w); seq++) {
+		flight_nack(w, CLASS_BULK, seq, 3600, now);
+		sent_and_with_broker(CLASS_BULK, seq); /* so that each halves */
+		flight_nack(w, CLASS_BULK, seq, 3600, now);
+	}
+	ck_assert_uint_eq(window_rows(flight_window(w)), WINDOW_ROWS_MIN);
+	for (uint64_t seq = 1; seq <= WINDOW_ROWS_MIN; seq++) {
+		ck_assert(!flight_admits(w, CLASS_BULK));
+		ck_assert(flight_admits(w, CLASS_EVENT));
+		sent_and_with_broker(CLASS_EVENT, seq);
+	}
+	ck_assert(!flight_admits(w, CLASS_EVENT));
+	ck_assert_uint_eq(flight_acked(w, CLASS_EVENT, 1, 1, now), 1);
+	ck_assert(flight_admits(w, CLASS_LIVE));
+}
+END_TEST
+
+/* Who waits for a time that is over, and cannot send, would turn for ever. */
+START_TEST(a_full_wire_waits_for_no_time)
+{
+	struct mono_time due;
+
+	hear();
+	sent_and_with_broker(CLASS_BULK, 1);
+	flight_nack(w, CLASS_BULK, 1, 1, now);
+	sent(CLASS_BULK, 2, 1000); /* no PUBACK */
+	advance_s(60);
+	ck_assert(!flight_wire_admits(w, CLASS_BULK, now));
+	ck_assert(nothing_due());
+	ck_assert(!flight_next_due(w, now, &due) || due.ns > now.ns);
+
+	sent_and_with_broker(CLASS_EVENT, 1); /* an urgent one has its time */
+	ck_assert(flight_next_due(w, now, &due));
+	ck_assert_int_gt(due.ns, now.ns);
+	advance_s(20);
+	ck_assert(is_due(CLASS_EVENT, 1));
+	sent(CLASS_EVENT, 1, 1);
+	ck_assert(nothing_due());
+
+	flight_puback(w, CLASS_BULK, 2, 0, now);
+	ck_assert(is_due(CLASS_BULK, 1));
+}
+END_TEST
+
 START_TEST(urgent_is_due_first)
 {
 	struct mono_time due;
 
-	ck_assert(!flight_next_due(w, &due));
+	ck_assert(!flight_next_due(w, now, &due));
 	sent_and_with_broker(CLASS_BULK, 7);
 	sent_and_with_broker(CLASS_EVENT, 9);
 	sent_and_with_broker(CLASS_EVENT, 8);
-	ck_assert(flight_next_due(w, &due));
+	ck_assert(flight_next_due(w, now, &due));
 	ck_assert_int_le(due.ns, now.ns + 30 * NS_PER_S);
 	advance_s(100);
 	ck_assert(is_due(CLASS_EVENT, 8));
@@ -555,6 +630,9 @@ int main(void)
 	tcase_add_test(tc, late_is_not_lost);
 	tcase_add_test(tc, removal_is_no_answer);
 	tcase_add_test(tc, nack_waits_as_asked_then_longer);
+	tcase_add_test(tc, nack_for_longer_than_anybody_lives);
+	tcase_add_test(tc, refused_bulk_leaves_room_for_the_urgent);
+	tcase_add_test(tc, a_full_wire_waits_for_no_time);
 	tcase_add_test(tc, urgent_is_due_first);
 	tcase_add_test(tc, a_new_connection_starts_over);
 	tcase_add_test(tc, what_is_new_and_what_waited_are_apart);

@@ -32,7 +32,7 @@ void section_columns_start(struct column *c, const int64_t *t)
 
 /* ---- sections ---- */
 
-/* Copies what is there until all is: memcpy is the fastest way to fill 23 KB, and small batches
+/* Copies what is there until all is: memcpy is the fastest way to fill 30 KB, and small batches
  * cost little more than this. */
 void section_models_init(struct section_models *m)
 {

@@ -76,7 +76,7 @@ struct column_prior {
 /* A first value that others are expected from. */
 struct slot {
 	uint64_t value;
-	uint32_t section; /* in which it was set */
+	uint64_t section; /* in which it was set */
 };
 
 struct section;
@@ -100,7 +100,8 @@ struct section {
 	/* With a dictionary, borrowed: where models start; NULL: as nothing is known. */
 	const struct section_models *preset;
 	struct slot *slots;
-	uint32_t number; /* of sections so far: slots of others are void */
+	uint64_t
+		number; /* of sections so far: slots of others are void. No wrap brings them back */
 };
 
 void section_models_init(struct section_models *m); /* as nothing is known */

@@ -405,6 +405,14 @@ static struct mqtt_options mqtt_options(const struct conf *c)
 	return o;
 }
 
+static int keep_keys(struct relay *r)
+{
+	int64_t vehicle, device;
+	int e = stream_max_keys(r->stream, &vehicle, &device);
+
+	return e < 0 ? e : registry_keys_above(r->registry, vehicle, device);
+}
+
 static int open_stores(struct relay *r, const struct conf *c, const struct timebase *tb,
 		       struct error *err)
 {
@@ -424,6 +432,8 @@ static int open_stores(struct relay *r, const struct conf *c, const struct timeb
 		e = data_path(path, c, "stream.db", err);
 	if (e == 0)
 		e = stream_open(&r->stream, path, ingest_file_max(max), err);
+	if (e == 0)
+		e = keep_keys(r);
 	if (e == 0)
 		e = live_new(&r->live);
 	if (e == 0)

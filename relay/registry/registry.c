@@ -24,6 +24,9 @@ static const char *const sql[REG_STMTS] = {
 	[REG_LIST_VEHICLES] = "SELECT key, id, name, part, created FROM vehicle WHERE id > ? "
 			      "ORDER BY id LIMIT ?",
 	[REG_LIST_DEVICES] = "SELECT key, id, created FROM device WHERE vehicle = ? ORDER BY key",
+	[REG_FIRST_KEY] = "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, 0 WHERE NOT EXISTS "
+			  "(SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
+	[REG_KEYS_ABOVE] = "UPDATE sqlite_sequence SET seq = ? WHERE name = ? AND seq < ?",
 	[REG_ADD_CATALOG] = "INSERT INTO catalog (id, sha256, buses, messages, signals, created, "
 			    "bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
 	[REG_ALL_CATALOGS] = "SELECT id, sha256, buses, messages, signals, created, length(bytes) "
@@ -443,6 +446,29 @@ int registry_remove_vehicle(struct registry *r, const char *id, struct error *er
 		uncache_vehicle(r, v);
 		pthread_rwlock_unlock(&r->cache_lock);
 	}
+	pthread_mutex_unlock(&r->db_lock);
+	return e;
+}
+
+static int raise_keys(struct registry *r, const char *table, int64_t above)
+{
+	int e = db_bind(r->st[REG_FIRST_KEY], "t", table);
+
+	if (e == 0)
+		e = db_run(r->st[REG_FIRST_KEY]);
+	if (e == 0)
+		e = db_bind(r->st[REG_KEYS_ABOVE], "iti", above, table, above);
+	return e < 0 ? e : db_run(r->st[REG_KEYS_ABOVE]);
+}
+
+int registry_keys_above(struct registry *r, int64_t vehicle, int64_t device)
+{
+	int e;
+
+	pthread_mutex_lock(&r->db_lock);
+	e = raise_keys(r, "vehicle", vehicle);
+	if (e == 0)
+		e = raise_keys(r, "device", device);
 	pthread_mutex_unlock(&r->db_lock);
 	return e;
 }

@@ -82,6 +82,9 @@ int registry_add_device(struct registry *r, const char *vehicle, const char *dev
 /* Removes the vehicle with its devices; its data in stream.db is the caller's (see
  * registry_next_removed). 0, -ENOENT, -errno. */
 int registry_remove_vehicle(struct registry *r, const char *id, struct error *err) must_check;
+/* New keys will be above these: a relay.db that is older than stream.db must not give out those
+ * that it has data for. */
+int registry_keys_above(struct registry *r, int64_t vehicle, int64_t device) must_check;
 /* A removed vehicle whose data is still to be deleted: 0, or -ENOENT: none. */
 int registry_next_removed(struct registry *r, int64_t *ret_vehicle) must_check;
 int registry_removed_done(struct registry *r, int64_t vehicle) must_check;

@@ -76,6 +76,7 @@ enum stream_stmt {
 	ST_LAST_MARK,
 	ST_MARKED,
 	ST_FORGET_MARKS,
+	ST_MAX_KEYS,
 	ST_COUNT,
 	ST_LAST_ID,
 	ST_PAGES,

@@ -104,6 +104,20 @@ int stream_get_progress(struct stream *s, int64_t *ret)
 	return e;
 }
 
+int stream_max_keys(struct stream *s, int64_t *ret_vehicle, int64_t *ret_device)
+{
+	sqlite3_stmt *st = s->st[ST_MAX_KEYS];
+	int e = db_step(st);
+
+	if (e == DB_ROW) {
+		*ret_vehicle = sqlite3_column_int64(st, 0);
+		*ret_device = sqlite3_column_int64(st, 1);
+		e = 0;
+	}
+	sqlite3_reset(st);
+	return e;
+}
+
 int stream_each_state(struct stream *s,
 		      int (*cb)(void *ctx, int64_t vehicle, const void *blob, size_t len),
 		      void *ctx)

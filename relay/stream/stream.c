@@ -113,6 +113,8 @@ static const char *const sql[ST_STMTS] = {
 	/* The newest of those that are old enough says all that the others do. */
 	[ST_FORGET_MARKS] = "DELETE FROM age_mark WHERE ran < "
 			    "(SELECT max(ran) FROM age_mark WHERE ran <= ?)",
+	[ST_MAX_KEYS] = "SELECT coalesce(max(vehicle), 0), coalesce(max(device), 0) "
+			"FROM device_stats",
 	[ST_COUNT] = "SELECT count(*) FROM batch",
 	[ST_LAST_ID] = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'batch'",
 	[ST_PAGES] = "PRAGMA page_count",

@@ -109,6 +109,8 @@ int stream_get_window(struct stream *s, int64_t device, uint64_t epoch, enum upl
 		      struct window *ret, struct stream_counts *ret_counts) must_check;
 int stream_get_device(struct stream *s, int64_t device, struct stream_device *ret) must_check;
 int stream_get_progress(struct stream *s, int64_t *ret) must_check;
+/* The highest keys of vehicles and devices that anything is stored of; 0: none. */
+int stream_max_keys(struct stream *s, int64_t *ret_vehicle, int64_t *ret_device) must_check;
 int stream_each_state(struct stream *s,
 		      int (*cb)(void *ctx, int64_t vehicle, const void *blob, size_t len),
 		      void *ctx) must_check;

@@ -4,6 +4,7 @@
 #include "proto/context.h"
 #include "relay/stream/contexts.h"
 #include "relay/stream/internal.h"
+#include "tests/fakes/faulty_vfs.h"
 #include "tests/unit/ingest_fixture.h"
 #include "tests/unit/suite.h"
 
@@ -132,9 +133,52 @@ static void send_rubbish(void)
 	send_payload((enum uplink_class)roll(CLASS_COUNT), &b);
 }
 
+/* What a receipt may have told: the vehicle has deleted it. */
+static bool told[EPOCHS + 1][NAMES + 1];
+
+static void note_told(void)
+{
+	if (stream_in_transaction(iw.stream) || iw.in->n_pending || iw.in->n_txn_lanes)
+		return;
+	for (const struct lane *l = sent_by()->lanes; l; l = l->next) {
+		if (l->stale || l->class != CLASS_BULK)
+			continue;
+		for (uint64_t q = 1; q <= NAMES; q++)
+			told[l->epoch][q] |= window_has(&l->window, q);
+	}
+}
+
+static bool bad_disk;
+
+static void spoil_disk(void)
+{
+	struct faulty_plan plan = {.ops = FAULTY_CHANGES | FAULTY_READ,
+				   .how = (enum faulty_how)roll(3),
+				   .per_mille = 1 + roll(30),
+				   .seed = roll(UINT64_MAX)};
+
+	faulty_vfs_plan(bad_disk ? &plan : NULL);
+}
+
+static void restart(bool power_cut)
+{
+	if (bad_disk && power_cut)
+		faulty_vfs_cut();
+	else
+		faulty_vfs_plan(NULL);
+	ingest_close();
+	iw.registry = registry_close(iw.registry);
+	if (bad_disk && power_cut)
+		(void)faulty_vfs_power_on();
+	ck_assert_int_eq(registry_open(&iw.registry, store_path("relay.db"), &iw.clk.tb, NULL), 0);
+	ingest_open();
+	send_any_batch(); /* so that there is a sender */
+	spoil_disk();
+}
+
 static void disturb(void)
 {
-	switch (roll(5)) {
+	switch (roll(6)) {
 	case 0:
 		ingest_abort(iw.in, -ENOSPC);
 		break;
@@ -144,8 +188,10 @@ static void disturb(void)
 					 SQLITE_OK);
 		break;
 	case 2:
-		ingest_close();
-		ingest_open();
+		restart(false);
+		break;
+	case 5:
+		restart(true);
 		break;
 	case 3:
 		maintain_all();
@@ -173,6 +219,7 @@ static void step(void)
 		send_rubbish();
 	else
 		disturb();
+	note_told();
 }
 
 /* ---- what has to hold ---- */
@@ -240,6 +287,9 @@ static void check_name(struct name n)
 	else
 		ck_assert_msg(!is_stored(n) && !missing, "%llu/%llu is there without an answer",
 			      (unsigned long long)n.epoch, (unsigned long long)n.seq);
+	ck_assert_msg(!told[n.epoch][n.seq] || window_of_disk_has(n),
+		      "%llu/%llu had a receipt, and is unknown", (unsigned long long)n.epoch,
+		      (unsigned long long)n.seq);
 	if (is_stored(n))
 		ck_assert_int_eq(missing, 0);
 }
@@ -263,17 +313,30 @@ START_TEST(test_anything)
 			origins[e][q] =
 				roll(3) ? (struct name){0, 0} : (struct name){1, 1 + roll(NAMES)};
 	send_any_batch();
+	spoil_disk();
 	for (int i = 0; i < STEPS; i++)
 		step();
 	timebase_fake_advance(&iw.clk, 2 * NS_PER_S);
-	ingest_close();
-	ingest_open();
-	send_any_batch();
+	bad_disk = false;
+	restart(false);
 	maintain_all();
 	check_all();
 	ck_assert_uint_gt(stream_rows(), EPOCHS * NAMES / 4);
 }
 END_TEST
+
+static void bad_disk_setup(void)
+{
+	bad_disk = true;
+	ck_assert_int_eq(faulty_vfs_install(), 0);
+	ingest_setup();
+}
+
+static void bad_disk_teardown(void)
+{
+	ingest_teardown();
+	faulty_vfs_remove();
+}
 
 /* ---- bounds ---- */
 
@@ -321,12 +384,17 @@ END_TEST
 
 int main(void)
 {
-	TCase *t = tcase_create("hostile");
+	TCase *cases[2], *t = tcase_create("hostile");
 
 	tcase_add_checked_fixture(t, ingest_setup, ingest_teardown);
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, test_gap_in_too_many_pieces);
 	tcase_add_loop_test(t, test_anything, 0, 8);
 	tcase_add_test(t, test_all_is_bounded);
-	return suite_run("relay_hostile", &t, 1);
+	cases[0] = t;
+	t = cases[1] = tcase_create("bad disk");
+	tcase_add_checked_fixture(t, bad_disk_setup, bad_disk_teardown);
+	tcase_set_timeout(t, 120);
+	tcase_add_loop_test(t, test_anything, 0, 12);
+	return suite_run("relay_hostile", cases, 2);
 }

@@ -57,6 +57,37 @@ START_TEST(test_registry_survives)
 }
 END_TEST
 
+/* A relay.db that was lost beside a stream.db that was not. */
+START_TEST(test_keys_are_above_what_is_stored)
+{
+	static const char *const devices[] = {"d1"};
+	struct stream_device d = {.batches = 1};
+	struct registry *r = open_registry();
+	struct stream *s = open_stream(0);
+	struct registry_ids ids;
+	int64_t vehicle = -1, device = -1;
+
+	ck_assert_int_eq(stream_max_keys(s, &vehicle, &device), 0);
+	ck_assert(vehicle == 0 && device == 0);
+	ck_assert_int_eq(stream_begin(s), 0);
+	ck_assert_int_eq(stream_put_device(s, 41, 76, &d), 0);
+	ck_assert_int_eq(stream_put_device(s, 40, 77, &d), 0);
+	ck_assert_int_eq(stream_commit(s), 0);
+	ck_assert_int_eq(stream_max_keys(s, &vehicle, &device), 0);
+	ck_assert_int_eq(registry_keys_above(r, vehicle, device), 0);
+	ck_assert_int_eq(registry_add_vehicle(r, "v1", "", 0, devices, 1, NULL), 0);
+	ck_assert_int_eq(registry_find(r, "v1", "d1", &ids), 0);
+	ck_assert(ids.vehicle == 42 && ids.device == 78);
+	ck_assert_int_eq(registry_keys_above(r, 7, 7), 0); /* never down */
+	ck_assert_int_eq(registry_add_vehicle(r, "v2", "", 0, NULL, 0, NULL), 0);
+	ck_assert_int_eq(registry_add_device(r, "v2", "d2", NULL), 0);
+	ck_assert_int_eq(registry_find(r, "v2", "d2", &ids), 0);
+	ck_assert(ids.vehicle == 43 && ids.device == 79);
+	stream_close(s);
+	registry_close(r);
+}
+END_TEST
+
 /* ---- stream ---- */
 
 static int count_row(void *ctx, const struct stream_row *row)
@@ -211,6 +242,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, store_setup, store_teardown);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, test_registry_survives);
+	tcase_add_test(tc, test_keys_are_above_what_is_stored);
 	tcase_add_test(tc, test_stream_reopens);
 	tcase_add_test(tc, test_stream_full);
 	tcase_add_test(tc, test_quarantine_is_bounded);

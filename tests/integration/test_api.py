@@ -351,3 +351,18 @@ def test_delivery_of_an_outbox_that_is_gone(car):
     assert told["lanes"][0]["awaited"]["seqs"] == 4
     table = car.towline("delivery", VEHICLE, DEVICE).stdout
     assert "5-  " in table and "281474976710655" not in table
+
+
+def test_relay_db_is_lost(car, drive_log):
+    """What stream.db has of a vehicle is nobody else's, whatever is registered anew."""
+    drain(car, car.start_agent(drive_conf(car, drive_log)))
+    assert car.get(f"/v1/vehicles/{VEHICLE}/state").json()["signals"]
+    car.relay.stop()
+    for path in (car.folder / "relay").glob("relay.db*"):
+        path.unlink()
+    car.start_relay()
+    car.towline("catalog", "push", car.catalog)
+    car.request("POST", "/v1/vehicles", {"id": "other", "devices": ["tcu-9"]})
+    told = car.get("/v1/vehicles/other/devices/tcu-9/delivery").json()
+    assert told["lanes"] == [] and told["last_seen"] is None
+    assert not car.get("/v1/vehicles/other/state").json().get("signals")

@@ -65,6 +65,12 @@ static const struct context *find(const struct known_contexts *k, enum uplink_cl
 	return NULL;
 }
 
+static bool is_same(const struct context *a, const struct context *b)
+{
+	return a->epoch == b->epoch && a->seq == b->seq && a->period == b->period &&
+	       a->header_len == b->header_len && memcmp(a->header, b->header, a->header_len) == 0;
+}
+
 /* One that cannot be read is one that is not known: the vehicle sends whole, and offers another. */
 static int load_one(void *ctx, enum uplink_class class, const void *bytes, size_t len)
 {
@@ -119,6 +125,7 @@ int context_keep(struct ingest *in, struct sender *s, enum uplink_class class,
 		 const struct envelope *e, uint32_t *ret_id)
 {
 	struct buf bytes cleanup(buf_free) = BUF_INIT(CONTEXT_BYTES_MAX);
+	const struct context *known;
 	struct context c;
 	int r;
 
@@ -128,8 +135,12 @@ int context_keep(struct ingest *in, struct sender *s, enum uplink_class class,
 	r = load(in, s);
 	if (r < 0)
 		return r;
+	known = find(&s->contexts, class, c.id);
+	/* Two of one id would be taken for each other. Not named, the vehicle offers another. */
+	if (known && !is_same(known, &c))
+		return 0;
 	*ret_id = c.id;
-	if (find(&s->contexts, class, c.id))
+	if (known)
 		return 0;
 	sender_touch(in, s); /* so that a rollback forgets it */
 	r = context_encode(&c, &bytes);
@@ -142,10 +153,11 @@ int context_keep(struct ingest *in, struct sender *s, enum uplink_class class,
 uint32_t context_find(struct ingest *in, struct sender *s, enum uplink_class class,
 		      const struct envelope *e)
 {
+	const struct context *known;
 	struct context c;
 
-	if (context_make(&c, e, e->introduces - 1) < 0 || load(in, s) < 0 ||
-	    !find(&s->contexts, class, c.id))
+	if (context_make(&c, e, e->introduces - 1) < 0 || load(in, s) < 0)
 		return 0;
-	return c.id;
+	known = find(&s->contexts, class, c.id);
+	return known && is_same(known, &c) ? c.id : 0;
 }

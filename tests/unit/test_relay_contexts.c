@@ -34,17 +34,22 @@ static struct envelope envelope_of(uint64_t seq, struct buf *body)
 	return e;
 }
 
-/* As an agent does: whole, and says that others will refer to it. */
-static struct context introduce(uint64_t seq)
+static struct context introduce_with(uint64_t seq, uint64_t period)
 {
 	struct buf body cleanup(buf_free) = BUF_INIT(4096);
 	struct envelope e = envelope_of(seq, &body);
 	struct context c;
 
-	e.introduces = PERIOD + 1;
-	ck_assert_int_eq(context_make(&c, &e, PERIOD), 0);
+	e.introduces = period + 1;
+	ck_assert_int_eq(context_make(&c, &e, period), 0);
 	send_envelope(CLASS_BULK, &e);
 	return c;
+}
+
+/* As an agent does: whole, and says that others will refer to it. */
+static struct context introduce(uint64_t seq)
+{
+	return introduce_with(seq, PERIOD);
 }
 
 static void send_short(const struct context *c, enum uplink_class class, uint64_t seq)
@@ -188,6 +193,68 @@ START_TEST(test_the_latest_are_kept)
 }
 END_TEST
 
+/* ---- two of one id ---- */
+
+struct named {
+	uint32_t id;
+	uint64_t period;
+};
+
+static int by_id(const void *a, const void *b)
+{
+	const struct named *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* Periods by which batches 1 and 2 introduce contexts of the same id: of so many there are some. */
+static void find_twins(uint64_t *ret_first, uint64_t *ret_second)
+{
+	enum { MANY = 200000 };
+	struct named *ids = calloc(MANY, sizeof(*ids));
+	struct buf bodies[2] = {BUF_INIT(4096), BUF_INIT(4096)};
+	struct envelope e[2] = {envelope_of(1, &bodies[0]), envelope_of(2, &bodies[1])};
+	struct context c;
+	size_t i;
+
+	for (i = 0; i < MANY; i++) {
+		ck_assert_int_eq(context_make(&c, &e[i % 2], i), 0);
+		ids[i] = (struct named){c.id, i};
+	}
+	qsort(ids, MANY, sizeof(*ids), by_id);
+	for (i = 1; i < MANY; i++)
+		if (ids[i].id == ids[i - 1].id && (ids[i].period + ids[i - 1].period) % 2 == 1)
+			break;
+	ck_assert_uint_lt(i, MANY);
+	*ret_first = ids[ids[i].period % 2 ? i - 1 : i].period;
+	*ret_second = ids[ids[i].period % 2 ? i : i - 1].period;
+	buf_free(&bodies[0]);
+	buf_free(&bodies[1]);
+	free(ids);
+}
+
+START_TEST(test_two_of_one_id_are_not_mixed_up)
+{
+	uint64_t periods[2];
+	struct context first, second;
+
+	find_twins(&periods[0], &periods[1]);
+	first = introduce_with(1, periods[0]);
+	second = introduce_with(2, periods[1]);
+	ck_assert_uint_eq(first.id, second.id);
+	ingest_commit(iw.in);
+	ck_assert_uint_eq(stored(), 2);
+	ck_assert_uint_eq(lane_of(EPOCH, CLASS_BULK)->context, first.id);
+	ck_assert_int_eq(query_number("SELECT count(*) FROM context"), 1);
+	send_short(&first, CLASS_BULK, 3);
+	ingest_commit(iw.in);
+	check_body(3);
+	lane_of(EPOCH, CLASS_BULK)->context = 0;
+	introduce_with(2, periods[1]); /* sent again: it is not what the id names */
+	ck_assert_uint_eq(lane_of(EPOCH, CLASS_BULK)->context, 0);
+}
+END_TEST
+
 START_TEST(test_a_removed_vehicle_leaves_none)
 {
 	struct context c = introduce(1);
@@ -231,6 +298,7 @@ int main(void)
 	tcase_add_test(t, test_they_outlive_the_relay);
 	tcase_add_test(t, test_a_rollback_takes_them_back);
 	tcase_add_test(t, test_the_latest_are_kept);
+	tcase_add_test(t, test_two_of_one_id_are_not_mixed_up);
 	tcase_add_test(t, test_a_removed_vehicle_leaves_none);
 	tcase_add_test(t, test_what_does_not_fit_is_kept_aside);
 	return suite_run("relay contexts", &t, 1);

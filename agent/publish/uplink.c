@@ -66,7 +66,7 @@ static void on_flush(struct loop_timer *t)
 	struct uplink *u = t->ctx;
 	struct mono_time retry = {loop_now(u->loop).ns + FLUSH_RETRY_S * NS_PER_S};
 
-	if (report(u, "outbox_flush_failed", store_flush(u->store)))
+	if (report(u, "outbox_flush_failed", store_tend(u->store)))
 		arm_flush(u);
 	else
 		loop_timer_at(u->loop, t, retry);

@@ -385,6 +385,7 @@ int store_open(struct store **ret, const char *path, const struct store_options 
 		return -ENOMEM;
 	}
 	s->opt = *opt;
+	s->apply_at = STORE_ACKED_MANY;
 	s->unsaved = UNSAVED_INIT;
 	s->sealed = BUF_INIT(STORE_BODY_MAX);
 	s->plain = BUF_INIT(STORE_BODY_MAX);

@@ -147,14 +147,17 @@ uint64_t store_last_seq(const struct store *s, enum uplink_class class);
 uint64_t store_first_seq(struct store *s, enum uplink_class class);
 
 /* The rows of these ranges (inclusive) are with the relay. They are not returned any more; they are
- * deleted together, with a store_put or by store_flush, so that no page is written twice for it.
+ * deleted together, with a store_put, by store_flush, or once they are 1 MiB, so that no page is
+ * written twice for it.
  * After a crash in between they are sent again, and the relay drops them. A gap goes when all that
  * it stands for is acknowledged. */
 int store_ack(struct store *s, enum uplink_class class, const struct receipt_range *ranges,
 	      size_t n, struct store_count *ret) must_check;
 /* Commits what was put off, and sees to it that all that is committed is on disk. */
 int store_flush(struct store *s) must_check;
-/* When a flush is due (sync_ns, or 30 s after a receipt); false: nothing waits. */
+/* As much of it as is due by store_flush_due. */
+int store_tend(struct store *s) must_check;
+/* When something is due (sync_ns, or 30 s after a receipt); false: nothing waits. */
 bool store_flush_due(const struct store *s, struct mono_time *ret);
 /* Deletes rows, with a gap in their place. */
 int store_purge(struct store *s, enum uplink_class class, const struct receipt_range *range,

@@ -14,6 +14,7 @@ enum {
 	STORE_BODY_MAX = 16 << 20,
 	STORE_GAPS_MAX = 128,		      /* of a class; beyond, neighbours become one */
 	STORE_OPEN_GAPS = STORE_GAPS_MAX + 8, /* of a class; beyond, the oldest grows no more */
+	STORE_ACKED_MANY = 1 << 20,	      /* bytes; see store_ack */
 	STORE_BOOTS_MAX = 64, /* kept in memory; the age of rows of older ones is not known */
 };
 
@@ -63,6 +64,7 @@ struct store {
 
 	struct acked_rows acked[CLASS_COUNT];
 	struct mono_time acked_at; /* the first of them */
+	uint64_t apply_at; /* bytes of them that are deleted without waiting for an insert */
 
 	bool sync_full;		      /* what `PRAGMA synchronous` says */
 	bool unsynced;		      /* commits that are not on disk for sure */

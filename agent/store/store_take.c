@@ -224,6 +224,24 @@ static int ack(struct store *s, enum uplink_class class, const struct receipt_ra
 	return e;
 }
 
+/* A backlog that is sent off is deleted by and by, while more is on its way, and not in one long
+ * transaction at the end. Where that fails now, it waits for more, or for the flush. */
+static void apply_many(struct store *s)
+{
+	uint64_t bytes = 0;
+	struct working w;
+	int r;
+
+	for (unsigned k = 0; k < CLASS_COUNT; k++)
+		bytes += s->acked[k].totals.bytes;
+	if (bytes < s->apply_at)
+		return;
+	r = store_begin(s, &w, STORE_LATER, true);
+	if (r == 0)
+		r = store_finish(s, &w, 0);
+	s->apply_at = STORE_ACKED_MANY + (r < 0 ? bytes : 0);
+}
+
 int store_ack(struct store *s, enum uplink_class class, const struct receipt_range *ranges,
 	      size_t n, struct store_count *ret)
 {
@@ -243,6 +261,8 @@ int store_ack(struct store *s, enum uplink_class class, const struct receipt_ran
 	}
 	if (r == 0 && first)
 		s->acked_at = timebase_mono(s->opt.tb);
+	if (r == 0)
+		apply_many(s);
 	return r;
 }
 

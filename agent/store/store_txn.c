@@ -246,6 +246,18 @@ static void restart_log(struct store *s)
 	(void)sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
 }
 
+static bool acks_are_old(const struct store *s)
+{
+	return sum_acked(s).rows > 0 && mono_ns(s) - s->acked_at.ns >= ACKED_HELD_S * NS_PER_S;
+}
+
+/* What has receipts waits for an insert, or until it is old: to sync what was inserted before is no
+ * reason to write more. */
+int store_tend(struct store *s)
+{
+	return acks_are_old(s) || s->boot_dirty ? store_flush(s) : store_sync(s);
+}
+
 int store_flush(struct store *s)
 {
 	int r = flush(s);

@@ -308,8 +308,8 @@ static void drain(struct bench *b)
 		if (loop_turn(b->loop, 50) < 0)
 			bench_die("loop_turn");
 		if (store_flush_due(b->store, &due) &&
-		    due.ns <= timebase_mono(timebase_system()).ns && store_flush(b->store) < 0)
-			bench_die("store_flush");
+		    due.ns <= timebase_mono(timebase_system()).ns && store_tend(b->store) < 0)
+			bench_die("store_tend");
 		if (bench_now_ns() > end)
 			bench_die("not drained: %llu rows left",
 				  (unsigned long long)store_totals(b->store).rows);

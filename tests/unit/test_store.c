@@ -1,4 +1,5 @@
 #include "agent/store/store.h"
+#include "tests/fakes/faulty_vfs.h"
 #include "tests/unit/suite.h"
 
 #include <check.h>
@@ -200,6 +201,105 @@ START_TEST(receipts_delete_ranges)
 }
 END_TEST
 
+static struct store *open_relaxed(void)
+{
+	struct store_options opt = {.max_bytes = 8 << 20,
+				    .relaxed = 1 << CLASS_BULK,
+				    .sync_ns = 10 * NS_PER_S,
+				    .tb = &fake.tb};
+	struct store_opened opened;
+	struct store *s = NULL;
+	struct error err;
+
+	ck_assert_msg(store_open(&s, path, &opt, &opened, &err) == 0, "%s", err.text);
+	return s;
+}
+
+static void put_bulk(struct store *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct store_item it = item(CLASS_BULK);
+		struct store_dropped dropped;
+		struct store_count stored;
+
+		ck_assert_int_eq(store_put(s, &it, 1, &stored, &dropped), 0);
+	}
+}
+
+static void ack_bulk(struct store *s, uint64_t through)
+{
+	struct receipt_range range = {1, through};
+	struct store_count count;
+
+	ck_assert_int_eq(store_ack(s, CLASS_BULK, &range, 1, &count), 0);
+}
+
+static void tend_when_due(struct store *s, int64_t after_s)
+{
+	struct mono_time due;
+
+	faulty_vfs_plan(NULL);
+	ck_assert(store_flush_due(s, &due));
+	timebase_fake_advance(&fake, after_s * NS_PER_S);
+	ck_assert_int_eq(due.ns, fake.mono.ns);
+	ck_assert_int_eq(store_tend(s), 0);
+}
+
+/* A sync of what was inserted does not write more; a receipt that is old does. */
+START_TEST(receipts_wait_until_they_are_old)
+{
+	struct mono_time due;
+	struct store *s;
+
+	ck_assert_int_eq(faulty_vfs_install(), 0);
+	s = open_relaxed();
+	put_bulk(s, 2);
+	ck_assert_int_eq(store_flush(s), 0);
+	put_bulk(s, 1);
+	ack_bulk(s, 2);
+	tend_when_due(s, 10);
+	ck_assert_uint_eq(faulty_vfs_calls(FAULTY_WRITE), 0);
+	ck_assert_uint_eq(faulty_vfs_calls(FAULTY_SYNC), 1);
+	tend_when_due(s, 20);
+	ck_assert_uint_gt(faulty_vfs_calls(FAULTY_WRITE), 0);
+	ck_assert(!store_flush_due(s, &due));
+	store_close(s);
+	faulty_vfs_remove();
+}
+END_TEST
+
+/* A backlog goes by and by. */
+START_TEST(many_receipts_do_not_wait)
+{
+	enum { ROWS = (1 << 20) / ROW + 1 };
+	struct store *s;
+
+	ck_assert_int_eq(faulty_vfs_install(), 0);
+	s = open_relaxed();
+	put_bulk(s, ROWS + 10);
+	ck_assert_int_eq(store_flush(s), 0);
+	faulty_vfs_plan(NULL);
+	ack_bulk(s, ROWS - 1);
+	ck_assert_uint_eq(faulty_vfs_calls(FAULTY_WRITE), 0);
+	ack_bulk(s, ROWS);
+	ck_assert_uint_gt(faulty_vfs_calls(FAULTY_WRITE), 0);
+	ck_assert_uint_eq(store_totals(s).rows, 10);
+	/* Where that fails it is tried again with as many more. */
+	put_bulk(s, ROWS);
+	faulty_vfs_plan(&(struct faulty_plan){.ops = FAULTY_WRITE, .how = FAULTY_EIO, .nth = 1});
+	ack_bulk(s, 2 * ROWS);
+	ck_assert_uint_eq(faulty_vfs_failed(), 1);
+	ck_assert_uint_eq(store_totals(s).rows, 10);
+	ck_assert_int_eq(store_flush(s), 0);
+	store_close(s);
+	s = open_relaxed();
+	ck_assert_uint_eq(store_totals(s).rows, 10);
+	ck_assert_uint_eq(store_first_seq(s, CLASS_BULK), 2 * ROWS + 1);
+	store_close(s);
+	faulty_vfs_remove();
+}
+END_TEST
+
 START_TEST(quota_drops_the_oldest_of_the_least_urgent)
 {
 	/* Half a row more, for the gaps. */
@@ -393,6 +493,8 @@ int main(void)
 	tcase_add_test(tc, seq_and_epoch_go_on_after_reopening);
 	tcase_add_test(tc, another_file_is_another_epoch);
 	tcase_add_test(tc, receipts_delete_ranges);
+	tcase_add_test(tc, receipts_wait_until_they_are_old);
+	tcase_add_test(tc, many_receipts_do_not_wait);
 	tcase_add_test(tc, quota_drops_the_oldest_of_the_least_urgent);
 	tcase_add_test(tc, full_disk_keeps_what_is_stored);
 	tcase_add_test(tc, not_a_database_is_set_aside);

@@ -179,6 +179,13 @@ void loop_timer_cancel(struct loop_timer *t)
 	t->loop = NULL;
 }
 
+bool loop_next_due(const struct loop *l, struct mono_time *ret)
+{
+	if (l->first)
+		*ret = l->first->due;
+	return l->first;
+}
+
 /* Runs what is due. Timers that callbacks set again for now wait for the next turn once as many
  * have run as were set at first: descriptors get their share. */
 static void run_timers(struct loop *l)

@@ -47,6 +47,8 @@ void loop_timer_at(struct loop *l, struct loop_timer *t, struct mono_time due);
 void loop_timer_in(struct loop *l, struct loop_timer *t, int64_t ns);
 bool loop_timer_is_set(const struct loop_timer *t);
 void loop_timer_cancel(struct loop_timer *t); /* fine when not set */
+/* When the next one is due; false: none is set. For those who turn the time themselves. */
+bool loop_next_due(const struct loop *l, struct mono_time *ret);
 
 /* Wakes a loop from another thread (eventfd). Posts coalesce. */
 struct loop_wake {

@@ -6,8 +6,6 @@
 #include "tests/unit/suite.h"
 
 #include <check.h>
-#include <stdio.h>
-#include <sys/stat.h>
 
 enum { EPOCH = 7, OLD_EPOCH = 6 };
 
@@ -378,75 +376,6 @@ START_TEST(test_newcomer_in_the_lowest_hole)
 }
 END_TEST
 
-/* ---- a relay that was given an older copy of its stream ---- */
-
-static void copy_file(const char *from, const char *to)
-{
-	char command[512], source[256];
-
-	snprintf(source, sizeof(source), "%s", store_path(from));
-	snprintf(command, sizeof(command), "%s", store_path(to));
-	FILE *in = fopen(source, "rb"), *out = fopen(command, "wb");
-	int c;
-
-	ck_assert(in && out);
-	while ((c = fgetc(in)) != EOF)
-		fputc(c, out);
-	fclose(in);
-	fclose(out);
-}
-
-START_TEST(test_older_copy_of_the_stream)
-{
-	struct receipt r = {0};
-
-	for (uint64_t seq = 1; seq <= 10; seq++)
-		send(seq);
-	ingest_commit(iw.in);
-	ingest_close();
-	copy_file("stream.db", "copy.db");
-	ingest_open();
-	for (uint64_t seq = 11; seq <= 50; seq++)
-		send(seq);
-	ingest_commit(iw.in);
-	ck_assert_uint_eq(window()->through, 50);
-	ingest_close();
-	copy_file("copy.db", "stream.db");
-	remove(store_path("copy.db"));
-	ingest_open();
-
-	send(51);
-	ingest_commit(iw.in);
-	ck_assert_uint_eq(window_describe(window(), 1, INT64_MAX, &r), 0);
-	ck_assert_uint_eq(r.acked_through, 10); /* no more than it has */
-	ck_assert_uint_eq(r.n_ranges, 1);
-	ck_assert(r.ranges[0].from == 51 && r.ranges[0].to == 51);
-	send(30); /* some the vehicle still has */
-	lost(11, 29, GAP_RECEIPTED);
-	lost(31, 50, GAP_RECEIPTED);
-	ingest_commit(iw.in);
-	ck_assert_uint_eq(window()->through, 51);
-	ck_assert_uint_eq(iw.in->stats.gap_seqs[CLASS_BULK][GAP_RECEIPTED], 39);
-}
-END_TEST
-
-START_TEST(test_empty_stream)
-{
-	for (uint64_t seq = 1; seq <= 10; seq++)
-		send(seq);
-	ingest_commit(iw.in);
-	ingest_close();
-	remove(store_path("stream.db"));
-	ingest_open();
-	send(11);
-	ingest_commit(iw.in);
-	ck_assert_uint_eq(window()->through, 0);
-	lost(1, 10, GAP_RECEIPTED);
-	ingest_commit(iw.in);
-	ck_assert_uint_eq(window()->through, 11);
-}
-END_TEST
-
 /* ---- throttle ---- */
 
 START_TEST(test_a_device_is_slowed_down)
@@ -502,8 +431,6 @@ int main(void)
 	tcase_add_test(t, test_rollback_takes_all_back);
 	tcase_add_test(t, test_too_many_holes);
 	tcase_add_test(t, test_newcomer_in_the_lowest_hole);
-	tcase_add_test(t, test_older_copy_of_the_stream);
-	tcase_add_test(t, test_empty_stream);
 	tcase_add_test(t, test_a_device_is_slowed_down);
 	return suite_run("relay_gaps", &t, 1);
 }

@@ -5,7 +5,7 @@
 #include "relay/registry/registry.h"
 #include "relay/stream/stream.h"
 
-/* A new folder under /tmp for relay.db and stream.db; removed with both. */
+/* A new folder under /dev/shm or /tmp for relay.db and stream.db; removed with both. */
 void relay_dir_make(void);
 void relay_dir_remove(void);
 const char *store_path(const char *name); /* in that folder; good until the next call */

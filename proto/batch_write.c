@@ -31,7 +31,8 @@ struct batch_builder {
 	uint16_t *signals; /* less their message's first */
 	struct chain {
 		uint32_t first, last, rows;
-	} * chains; /* a message each */
+		uint32_t hint; /* the row behind which the last one that was late went */
+	} * chains;	       /* a message each */
 	/* for one group or column */
 	uint64_t *values; /* also its times */
 	uint8_t *present, *near;
@@ -164,17 +165,33 @@ static int64_t round_units(int64_t ns, uint32_t unit)
 	return whole + (rest >= (int64_t)(unit - unit / 2));
 }
 
+static uint32_t *link_behind(struct batch_builder *b, struct chain *c, uint32_t row)
+{
+	return row == NONE ? &c->first : &b->rows[row].next;
+}
+
+/* The row that one of this time goes behind, or NONE. Late ones are looked a place for from where
+ * the last late one went: after a clock that was set back, or among swapped ones, it is near. */
+static uint32_t find_place(struct batch_builder *b, struct chain *c, int32_t time)
+{
+	uint32_t at = NONE, next;
+
+	if (c->rows > 0 && b->rows[c->last].time <= time)
+		return c->last;
+	if (c->rows > 0 && b->rows[c->hint].time <= time)
+		at = c->hint;
+	while ((next = *link_behind(b, c, at)) != NONE && b->rows[next].time <= time)
+		at = next;
+	return at;
+}
+
 /* Keeps the rows of a message in the order of time; those of one time as they came. */
 static void link_row(struct batch_builder *b, struct chain *c, uint32_t row)
 {
-	int32_t time = b->rows[row].time;
-	uint32_t *link = &c->first;
+	uint32_t at = find_place(b, c, b->rows[row].time), *link = link_behind(b, c, at);
 
-	if (c->rows > 0 && b->rows[c->last].time <= time)
-		link = &b->rows[c->last].next;
-	else
-		while (*link != NONE && b->rows[*link].time <= time)
-			link = &b->rows[*link].next;
+	if (c->rows == 0 || at != c->last)
+		c->hint = at == NONE ? row : at;
 	b->rows[row].next = *link;
 	if (*link == NONE)
 		c->last = row;

@@ -66,6 +66,47 @@ START_TEST(a_small_output_limit_is_an_error)
 }
 END_TEST
 
+static int check_order(void *ctx, const struct batch_column *col)
+{
+	size_t *n = ctx;
+
+	for (size_t i = 1; i < col->n; i++)
+		ck_assert(
+			col->wall_ns[i] > col->wall_ns[i - 1] ||
+			(col->wall_ns[i] == col->wall_ns[i - 1] && col->raw[i] > col->raw[i - 1]));
+	*n += col->n;
+	return 0;
+}
+
+/* Were each late row looked a place for from the beginning, this would take minutes. */
+START_TEST(late_rows_take_no_longer)
+{
+	enum { ROWS = 300000 };
+	static const uint32_t WIDE = SIGNALS - 1;
+	struct batch_builder *b = builder(ROWS, 1000000);
+	struct buf bytes cleanup(buf_free) = BUF_INIT(16 << 20);
+	struct batch_header h = header(1000000);
+	struct batch *batch;
+	size_t n = 0;
+
+	for (int64_t i = 0; i < ROWS; i++) {
+		struct sample s = {WIDE, (uint64_t)i};
+		/* On; from a third on back by an hour; from two thirds on each second one late. */
+		int64_t ms = i < ROWS / 3	? i
+			     : i < ROWS / 3 * 2 ? i - 3600000
+						: i + (i % 2 ? 10 : 0);
+
+		ck_assert_int_eq(batch_builder_add(b, MESSAGES - 1, ms * 1000000, &s, 1), 0);
+	}
+	encode(b, &h, &bytes);
+	batch = decode(&bytes);
+	ck_assert_int_eq(batch_columns(batch, cat, CATALOG_NONE, check_order, &n, NULL), 0);
+	ck_assert_uint_eq(n, ROWS);
+	batch_free(batch);
+	batch_builder_free(b);
+}
+END_TEST
+
 START_TEST(adding_and_encoding_allocate_nothing)
 {
 	struct batch_builder *b = builder(65536, 1000000);
@@ -134,11 +175,12 @@ int main(void)
 	TCase *tc = tcase_create("limits");
 
 	tcase_add_checked_fixture(tc, batch_setup, batch_teardown);
-	tcase_set_timeout(tc, 120);
+	tcase_set_timeout(tc, 20);
 	tcase_add_test(tc, a_full_builder_says_so_and_adds_nothing);
 	tcase_add_test(tc, a_time_too_far_off_needs_another_batch);
 	tcase_add_test(tc, an_empty_batch_is_one);
 	tcase_add_test(tc, a_small_output_limit_is_an_error);
+	tcase_add_test(tc, late_rows_take_no_longer);
 	tcase_add_test(tc, adding_and_encoding_allocate_nothing);
 	tcase_add_test(tc, a_large_builder_fits_its_budget);
 	tcase_add_test(tc, batches_are_small);

@@ -31,11 +31,16 @@ struct uplink {
 	_Atomic int64_t stop_wait_ns;
 };
 
+/* What was put off for a receipt has 30 s, a row that is not on disk sync_ms: the earlier counts. A
+ * flush that fails keeps its pace. */
 static void arm_flush(struct uplink *u)
 {
+	bool is_set = loop_timer_is_set(&u->flush);
 	struct mono_time due;
 
-	if (!loop_timer_is_set(&u->flush) && store_flush_due(u->store, &due))
+	if (!store_flush_due(u->store, &due))
+		return;
+	if (!is_set || (u->flush_error == 0 && due.ns < u->flush.due.ns))
 		loop_timer_at(u->loop, &u->flush, due);
 }
 

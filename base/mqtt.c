@@ -32,7 +32,7 @@ struct mqtt {
 	enum state state;
 	unsigned generation;
 	struct mono_time since; /* STATE_CONNECTED */
-	int64_t connect_timeout_ns;
+	int64_t connect_timeout_ns, puback_timeout_ns;
 	struct mqtt_backoff backoff;
 	struct loop_timer timer;
 	struct loop_wake wake;
@@ -101,8 +101,12 @@ static void on_timer(struct loop_timer *t)
 		start_attempt(m);
 		return;
 	}
-	snprintf(reason, sizeof(reason), "cannot connect to %s: no CONNACK within %d s", m->place,
-		 (int)(m->connect_timeout_ns / NS_PER_S));
+	if (m->state == STATE_CONNECTED)
+		snprintf(reason, sizeof(reason), "no PUBACK from %s within %d s", m->place,
+			 (int)(m->puback_timeout_ns / NS_PER_S));
+	else
+		snprintf(reason, sizeof(reason), "cannot connect to %s: no CONNACK within %d s",
+			 m->place, (int)(m->connect_timeout_ns / NS_PER_S));
 	end_connection(m, reason);
 }
 
@@ -134,10 +138,24 @@ static void on_message(struct mqtt *m, const struct mqtt_received *r)
 		m->handlers->message(m->ctx, &r->message);
 }
 
+/* Those that still wait for their PUBACK have the whole time again with each that comes: the broker
+ * lives. */
+static void watch_pubacks(struct mqtt *m)
+{
+	if (m->puback_timeout_ns == 0)
+		return;
+	if (m->unacknowledged > 0)
+		set_timer_in(m, m->puback_timeout_ns);
+	else
+		loop_timer_cancel(&m->timer);
+}
+
 static void on_published(struct mqtt *m, const struct mqtt_slot *slot)
 {
-	if (slot->qos > 0)
+	if (slot->qos > 0) {
 		m->unacknowledged--;
+		watch_pubacks(m);
+	}
 	if (m->handlers->published)
 		m->handlers->published(m->ctx, slot->cookie, slot->reason);
 }
@@ -255,8 +273,8 @@ static int submit(struct mqtt *m, const struct mqtt_publish *p, const struct mqt
 		mqtt_link_slot_put(m->link, slot);
 		return r;
 	}
-	if (p->qos > 0)
-		m->unacknowledged++;
+	if (p->qos > 0 && m->unacknowledged++ == 0)
+		watch_pubacks(m);
 	return 0;
 }
 
@@ -327,6 +345,11 @@ bool mqtt_is_connected(const struct mqtt *m)
 	return m->state == STATE_CONNECTED;
 }
 
+uint32_t mqtt_packet_maximum(const struct mqtt *m)
+{
+	return m->packet_maximum;
+}
+
 void mqtt_get_stats(const struct mqtt *m, struct mqtt_stats *ret)
 {
 	*ret = m->stats;
@@ -340,7 +363,8 @@ static bool options_valid(const struct mqtt_options *o)
 	return o->uri && o->client_id && *o->client_id && o->keepalive_s >= 0 &&
 	       o->keepalive_s <= UINT16_MAX && o->backoff_min_ms >= 1 &&
 	       o->backoff_min_ms <= o->backoff_max_ms && o->connect_timeout_s >= 1 &&
-	       o->connect_timeout_s <= 3600 && o->will_len <= UINT16_MAX &&
+	       o->connect_timeout_s <= 3600 && o->puback_timeout_s >= 0 &&
+	       o->will_len <= UINT16_MAX &&
 	       (!o->will_topic || mqtt_packet_topic_valid(o->will_topic));
 }
 
@@ -422,6 +446,8 @@ int mqtt_new(struct mqtt **ret, struct loop *l, const struct mqtt_options *opt,
 	m->handlers = handlers;
 	m->ctx = ctx;
 	m->connect_timeout_ns = opt->connect_timeout_s * NS_PER_S;
+	m->puback_timeout_ns = opt->puback_timeout_s * NS_PER_S;
+	m->packet_maximum = MQTT_PACKET_MAX;
 	mqtt_backoff_init(&m->backoff, opt->backoff_min_ms, opt->backoff_max_ms);
 	r = join_loop(m);
 	if (r == 0)

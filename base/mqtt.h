@@ -22,6 +22,9 @@ struct mqtt_options {
 	uint32_t session_expiry_s; /* 0: clean start; else clean start off and this expiry */
 	int backoff_min_ms, backoff_max_ms; /* 1 <= min <= max; see base/mqtt_backoff.h */
 	int connect_timeout_s;		    /* from name resolution to CONNACK; 1 to 3600 */
+	/* The connection ends when no PUBACK comes for so long while one is due: a broker that has
+	 * forgotten one sends it in the next connection only. 0: never. */
+	int puback_timeout_s;
 	uint16_t receive_maximum; /* QoS 1 messages the broker may have in flight to us; 0: 65535 */
 	uint32_t max_packet;	  /* largest packet that we accept; 0: no limit stated */
 	size_t queue_bytes;	  /* bound of the event queue; payloads count */
@@ -65,6 +68,8 @@ int mqtt_new(struct mqtt **ret, struct loop *l, const struct mqtt_options *opt,
  * that are still queued are lost, though Paho has acknowledged them to the broker. */
 struct mqtt *mqtt_free(struct mqtt *m);
 bool mqtt_is_connected(const struct mqtt *m);
+/* The broker's Maximum Packet Size, as of the latest CONNACK; MQTT_PACKET_MAX when it has none. */
+uint32_t mqtt_packet_maximum(const struct mqtt *m);
 
 struct mqtt_publish {
 	const char *topic; /* with use_alias: aliased from its second use on, while the broker's

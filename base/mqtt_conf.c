@@ -1,5 +1,8 @@
 #include "base/mqtt_conf.h"
 
+/* The largest row on the slowest link of any use has its PUBACK by then. */
+enum { PUBACK_TIMEOUT_S = 900 };
+
 static int number(const struct conf *c, const char *key)
 {
 	return (int)conf_int(c, "mqtt", NULL, key);
@@ -35,5 +38,6 @@ struct mqtt_options mqtt_conf_options(const struct conf *c)
 		.backoff_min_ms = number(c, "backoff_min_ms"),
 		.backoff_max_ms = number(c, "backoff_max_ms"),
 		.connect_timeout_s = number(c, "connect_timeout_s"),
+		.puback_timeout_s = PUBACK_TIMEOUT_S,
 	};
 }

@@ -39,15 +39,17 @@ struct contexts *contexts_free(struct contexts *c)
 	return NULL;
 }
 
-/* By what mono grows from one seq to the next, going by the two latest envelopes; 0: not known. */
+/* By what mono grows from one seq to the next, going by the two latest envelopes; 0: not known, as
+ * next to one that has no time. */
 static uint64_t measure_period(struct lane *l, const struct envelope *e)
 {
-	int64_t mono = context_mono(e), grown = mono - l->last_mono;
+	int64_t mono = context_mono(e), grown;
 	uint64_t period = 0;
 
-	if (l->last_seq > 0 && e->seq == l->last_seq + 1 && grown > 0 && grown < INT32_MAX)
+	if (l->last_seq > 0 && e->seq == l->last_seq + 1 &&
+	    !__builtin_sub_overflow(mono, l->last_mono, &grown) && grown > 0 && grown < INT32_MAX)
 		period = (uint64_t)grown;
-	l->last_seq = e->seq;
+	l->last_seq = mono ? e->seq : 0;
 	l->last_mono = mono;
 	return period;
 }
@@ -85,7 +87,7 @@ static bool is_worn(const struct lane *l, const struct envelope *e, size_t len)
 }
 
 int contexts_encode(struct contexts *c, enum uplink_class class, const struct envelope *e,
-		    struct buf *out, uint32_t *ret_id)
+		    bool again, struct buf *out, uint32_t *ret_id)
 {
 	struct lane *l = &c->lanes[class];
 	uint64_t period = measure_period(l, e);
@@ -95,7 +97,7 @@ int contexts_encode(struct contexts *c, enum uplink_class class, const struct en
 	*ret_id = 0;
 	if (l->since_offer < OFFER_PAUSE)
 		l->since_offer++;
-	if (l->has_known)
+	if (l->has_known && !again)
 		r = context_compress(&l->known, e, out);
 	if (r > 0 && (!is_worn(l, e, out->len - start) || !may_offer(l, e, period))) {
 		*ret_id = l->known.id;

@@ -66,6 +66,15 @@ void flight_settle(struct flight *w, const uint64_t last[static CLASS_COUNT])
 	}
 }
 
+void flight_sweep(struct flight *w, enum uplink_class class)
+{
+	uint64_t fresh = w->cursor[lane_of(class, true)];
+
+	if (fresh > w->last[class])
+		w->last[class] = fresh;
+	w->cursor[lane_of(class, false)] = 0;
+}
+
 struct flight_span flight_span(const struct flight *w, unsigned lane)
 {
 	return (struct flight_span){w->cursor[lane],

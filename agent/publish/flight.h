@@ -45,6 +45,10 @@ void flight_reset(struct flight *w, const uint64_t last[static CLASS_COUNT]);
 /* What is not sent yet up to last is backlog too. */
 void flight_settle(struct flight *w, const uint64_t last[static CLASS_COUNT]);
 
+/* The class has nothing to send that its lanes know of: they begin anew with the oldest row, and
+ * what is in the window is passed. */
+void flight_sweep(struct flight *w, enum uplink_class class);
+
 /* A lane sends the first row with a seq above from, and up to to, if it is not in the window:
  * then flight_pass. */
 struct flight_span {

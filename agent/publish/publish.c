@@ -8,6 +8,7 @@
 enum {
 	SUBSCRIBE_RETRY_S = 30,
 	REASON_ERROR = 0x80,
+	REASON_PACKET_TOO_LARGE = 0x95,
 };
 
 void publish_show(struct publish *p)
@@ -52,14 +53,14 @@ static void subscribe_later(struct publish *p)
 	loop_timer_in(p->loop, &p->resubscribe, SUBSCRIBE_RETRY_S * NS_PER_S);
 }
 
+/* Again, if no answer comes: without it nothing is ever sent. */
 static void subscribe(struct publish *p)
 {
 	int r = mqtt_subscribe(p->mqtt, p->receipt_topic, 1);
 
-	if (r == 0)
-		return;
-	log_error("subscribe_failed", "topic=%s what=%s retry_s=%d", p->receipt_topic, strerror(-r),
-		  SUBSCRIBE_RETRY_S);
+	if (r < 0)
+		log_error("subscribe_failed", "topic=%s what=%s retry_s=%d", p->receipt_topic,
+			  strerror(-r), SUBSCRIBE_RETRY_S);
 	subscribe_later(p);
 }
 
@@ -108,6 +109,7 @@ static void on_subscribed(void *ctx, const char *filter, int reason)
 		return;
 	}
 	p->ready = true;
+	loop_timer_cancel(&p->resubscribe);
 	publish_pump(p);
 }
 
@@ -143,6 +145,8 @@ static void on_published(void *ctx, uint64_t cookie, int reason)
 				 class_name(class), seq, (unsigned)reason);
 	}
 	flight_puback(p->flight, class, seq, reason, publish_now(p));
+	if (reason == REASON_PACKET_TOO_LARGE)
+		publish_too_large(p, class, seq);
 	publish_pump(p);
 }
 

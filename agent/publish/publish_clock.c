@@ -70,6 +70,7 @@ static void on_look(struct loop_timer *t)
 	struct publish *p = t->ctx;
 
 	publish_clock_look(p);
+	publish_sweep(p);
 	publish_pump(p);
 	loop_timer_in(p->loop, t, LOOK_S * NS_PER_S);
 }

@@ -16,6 +16,10 @@ enum {
 	PUBLISH_SEQ_BITS = 48,
 	PUBLISH_ENVELOPE_MAX = 9 << 20,
 	PUBLISH_RETRY_MS = 1000,
+	PUBLISH_SWEEP_S = 60,
+	/* A broker that takes no packet of this size is set up wrongly. Rows wait for it to be put
+	 * right; else a slip there would cost the whole outbox. */
+	PUBLISH_PACKET_LEAST = 16 << 10,
 };
 
 struct publish {
@@ -29,6 +33,8 @@ struct publish {
 	struct schedule schedule;
 	unsigned empty; /* bit 1 << lane: nothing more is in the outbox for it */
 	bool ready;	/* connected, and receipts are subscribed to */
+	int failure;	/* of the last pump, as logged; 0: none */
+	struct mono_time swept_at;
 	struct loop_timer timer, resubscribe, look;
 	struct limit refusals, bad_receipts, foreign_receipts, old_receipts, lost_contexts;
 	struct buf envelope, body;
@@ -67,6 +73,11 @@ void publish_begin(struct publish *p);
 void publish_settle(struct publish *p);
 /* Sends what the windows admit, and sets the timer. */
 void publish_pump(struct publish *p);
+/* Lanes that have nothing more to send look once more, from the oldest row on: at what a failure of
+ * the disk made them pass. Once a minute, however often it is called. */
+void publish_sweep(struct publish *p);
+/* The broker says that the row is too large for it. */
+void publish_too_large(struct publish *p, enum uplink_class class, uint64_t seq);
 /* The row goes, and a gap takes its place; a gap just goes. Returns 0 or -errno, logged. */
 int publish_refuse(struct publish *p, enum uplink_class class, uint64_t seq,
 		   enum gap_reason reason) must_check;

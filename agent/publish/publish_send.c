@@ -44,7 +44,8 @@ static uint32_t expiry_s(const struct publish *p, const struct store_row *row)
 	return left < UINT32_MAX ? (uint32_t)left : UINT32_MAX;
 }
 
-/* Puts the body right that was closed under a clock which was wrong. Returns 0, -ENOMEM. */
+/* Puts the body right that was closed under a clock which was wrong. Returns CLOCK_REPAIRED, 0: it
+ * was not; -ENOMEM. */
 static int mend(struct publish *p, const struct store_row *row, struct envelope *e)
 {
 	int r;
@@ -57,12 +58,12 @@ static int mend(struct publish *p, const struct store_row *row, struct envelope 
 	if (r == CLOCK_REPAIRED) {
 		e->body = p->body.data;
 		e->body_len = p->body.len;
-		counter_add(&p->counters->batches_rebased, 1);
 	}
-	return r == -ENOMEM ? r : 0; /* what it cannot read, the relay may */
+	return r == -ENOMEM || r == CLOCK_REPAIRED ? r : 0; /* what it cannot read, the relay may */
 }
 
-static int hand_to_mqtt(struct publish *p, const struct store_row *row, uint32_t *ret_context)
+static int hand_to_mqtt(struct publish *p, const struct store_row *row, bool again,
+			uint32_t *ret_context)
 {
 	struct envelope e = {.epoch = store_epoch(p->store),
 			     .seq = row->seq,
@@ -71,22 +72,26 @@ static int hand_to_mqtt(struct publish *p, const struct store_row *row, uint32_t
 			     .body_len = row->body_len,
 			     .origin_epoch = row->origin_epoch,
 			     .origin_seq = row->origin_seq};
-	int r = mend(p, row, &e);
+	int mended = mend(p, row, &e), r;
 
+	if (mended < 0)
+		return mended;
 	buf_clear(&p->envelope);
-	if (r == 0)
-		r = contexts_encode(p->contexts, row->class, &e, &p->envelope, ret_context);
+	r = contexts_encode(p->contexts, row->class, &e, again, &p->envelope, ret_context);
 	if (r < 0)
 		return r;
-	return mqtt_publish(p->mqtt, &(struct mqtt_publish){
-					     .topic = p->topics[row->class],
-					     .payload = p->envelope.data,
-					     .len = p->envelope.len,
-					     .qos = 1,
-					     .use_alias = true,
-					     .expiry_s = expiry_s(p, row),
-					     .cookie = make_cookie(row->class, row->seq),
-				     });
+	r = mqtt_publish(p->mqtt, &(struct mqtt_publish){
+					  .topic = p->topics[row->class],
+					  .payload = p->envelope.data,
+					  .len = p->envelope.len,
+					  .qos = 1,
+					  .use_alias = true,
+					  .expiry_s = expiry_s(p, row),
+					  .cookie = make_cookie(row->class, row->seq),
+				  });
+	if (r == 0 && mended == CLOCK_REPAIRED)
+		counter_add(&p->counters->batches_rebased, 1);
+	return r;
 }
 
 static void count_sent(struct publish *p, const struct store_row *row, bool again, bool brief)
@@ -102,14 +107,14 @@ static void count_sent(struct publish *p, const struct store_row *row, bool agai
 		counter_add(&p->counters->batches_short, 1);
 }
 
-/* Returns 0, or -errno when nothing can be sent now. */
+/* Returns 0, or -errno as mqtt_publish and the outbox. */
 static int send_row(struct publish *p, unsigned lane, const struct store_row *row)
 {
 	bool again = flight_holds(p->flight, row->class, row->seq);
 	struct flight_row f = {.lane = lane, .seq = row->seq, .through = row->through};
-	int r = hand_to_mqtt(p, row, &f.context);
+	int r = hand_to_mqtt(p, row, again, &f.context);
 
-	if (r == -EMSGSIZE || r == -EINVAL)
+	if (r == -EMSGSIZE && mqtt_packet_maximum(p->mqtt) >= PUBLISH_PACKET_LEAST)
 		return publish_refuse(p, row->class, row->seq, GAP_TOO_LARGE);
 	if (r < 0)
 		return r;
@@ -211,6 +216,15 @@ int publish_refuse(struct publish *p, enum uplink_class class, uint64_t seq, enu
 	return r;
 }
 
+void publish_too_large(struct publish *p, enum uplink_class class, uint64_t seq)
+{
+	struct store_row row;
+	int r = store_next(p->store, class, seq - 1, &row);
+
+	if (r == STORE_ROW && row.seq == seq && row.body_len >= PUBLISH_PACKET_LEAST)
+		(void)!publish_refuse(p, class, seq, GAP_TOO_LARGE);
+}
+
 /* ---- all rows ---- */
 
 static int send_again(struct publish *p, unsigned lane, uint64_t seq)
@@ -264,19 +278,51 @@ static unsigned ready_lanes(struct publish *p, unsigned due)
 	return ready;
 }
 
+static bool concerns_all(int r)
+{
+	return r == -EAGAIN || r == -ENOTCONN || r == -ENOMEM || r == -EBADMSG;
+}
+
+/* A row that cannot be read, sent or moved holds up its lane, and no other. Returns 0, or the
+ * latest failure. */
 static int send_all(struct publish *p)
 {
+	unsigned failed = 0;
+	int failure = 0;
+
 	for (;;) {
 		uint64_t seqs[LANES];
 		unsigned due = flight_due(p->flight, publish_now(p), seqs);
-		unsigned lane = schedule_pick(&p->schedule, ready_lanes(p, due));
+		unsigned lane = schedule_pick(&p->schedule, ready_lanes(p, due) & ~failed);
 		int r;
 
 		if (lane == LANE_NONE)
-			return 0;
+			return failure;
 		r = due & 1u << lane ? send_again(p, lane, seqs[lane]) : send_next(p, lane);
-		if (r < 0)
+		if (r >= 0)
+			continue;
+		if (concerns_all(r))
 			return r;
+		failed |= 1u << lane;
+		failure = r;
+	}
+}
+
+void publish_sweep(struct publish *p)
+{
+	struct mono_time now = publish_now(p);
+
+	if (now.ns - p->swept_at.ns < PUBLISH_SWEEP_S * NS_PER_S)
+		return;
+	p->swept_at = now;
+	for (unsigned k = 0; k < CLASS_COUNT; k++) {
+		unsigned fresh = 1u << lane_of((enum uplink_class)k, true);
+		unsigned backlog = 1u << lane_of((enum uplink_class)k, false);
+
+		if (!(p->empty & fresh) || !(p->empty & backlog))
+			continue;
+		flight_sweep(p->flight, (enum uplink_class)k);
+		p->empty &= ~backlog;
 	}
 }
 
@@ -297,7 +343,7 @@ static void find_new_gaps(struct publish *p)
 	}
 }
 
-/* failure: why the pump stopped, 0: it sent what the window admits. */
+/* failure: why the pump stopped, or left a lane out; 0: it sent what the windows admit. */
 static void set_timer(struct publish *p, int failure)
 {
 	struct mono_time now = publish_now(p), due = {now.ns + PUBLISH_RETRY_MS * NS_PER_MS};
@@ -318,6 +364,19 @@ static void count_corrupt(struct publish *p)
 	log_error("batch_corrupt", "rows=%" PRIu64 " samples=%" PRIu64, c.rows, c.samples);
 }
 
+/* Once, however often it is tried again. */
+static void log_failure(struct publish *p, int r)
+{
+	if (r == -EMSGSIZE && r != p->failure)
+		log_error("publish_failed",
+			  "what=the broker takes %" PRIu32
+			  " bytes a packet, which is below %d: larger rows wait",
+			  mqtt_packet_maximum(p->mqtt), PUBLISH_PACKET_LEAST);
+	else if (r < 0 && r != p->failure)
+		log_error("publish_failed", "what=%s retry_ms=%d", strerror(-r), PUBLISH_RETRY_MS);
+	p->failure = r;
+}
+
 void publish_pump(struct publish *p)
 {
 	int r;
@@ -332,8 +391,10 @@ void publish_pump(struct publish *p)
 		buf_free(&p->envelope);
 	if (p->body.cap > BUFFER_KEPT_MAX)
 		buf_free(&p->body);
-	if (r < 0 && r != -EAGAIN && r != -ENOTCONN)
-		log_error("publish_failed", "what=%s retry_ms=%d", strerror(-r), PUBLISH_RETRY_MS);
+	if (r == -EAGAIN || r == -ENOTCONN)
+		log_failure(p, 0);
+	else
+		log_failure(p, r);
 	if (r == -EBADMSG)
 		p->opt.corrupt(p->opt.ctx);
 	set_timer(p, r);

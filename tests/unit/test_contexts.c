@@ -51,7 +51,7 @@ struct sent {
 };
 
 /* Sends batch seq, one each second, and reads it as a relay does. */
-static struct sent send(enum uplink_class class, uint64_t seq)
+static struct sent send_it(enum uplink_class class, uint64_t seq, bool repeat)
 {
 	struct buf body cleanup(buf_free) = BUF_INIT(BYTES_MAX);
 	struct buf out cleanup(buf_free) = BUF_INIT(BYTES_MAX);
@@ -63,7 +63,7 @@ static struct sent send(enum uplink_class class, uint64_t seq)
 	make_body(&body, (int64_t)seq * 1000);
 	e.body = body.data;
 	e.body_len = body.len;
-	ck_assert_int_eq(contexts_encode(contexts, class, &e, &out, &id), 0);
+	ck_assert_int_eq(contexts_encode(contexts, class, &e, repeat, &out, &id), 0);
 	sent.is_short = context_is_short(out.data, out.len);
 	ck_assert_uint_eq(id, sent.is_short ? relay.id : 0);
 	if (sent.is_short)
@@ -77,6 +77,11 @@ static struct sent send(enum uplink_class class, uint64_t seq)
 	if (sent.introduces)
 		ck_assert_int_eq(context_make(&relay, &back, back.introduces - 1), 0);
 	return sent;
+}
+
+static struct sent send(enum uplink_class class, uint64_t seq)
+{
+	return send_it(class, seq, false);
 }
 
 static void introduce(void)
@@ -145,6 +150,15 @@ START_TEST(whole_when_the_relay_has_forgotten)
 }
 END_TEST
 
+START_TEST(a_repeat_goes_whole)
+{
+	introduce();
+	ck_assert(send(CLASS_BULK, 3).is_short);
+	ck_assert(!send_it(CLASS_BULK, 3, true).is_short);
+	ck_assert(send(CLASS_BULK, 4).is_short);
+}
+END_TEST
+
 START_TEST(a_worn_context_is_replaced)
 {
 	struct context first;
@@ -184,12 +198,28 @@ START_TEST(other_rows_go_whole)
 	introduce();
 	e.body = (const uint8_t *)"\x08\x04\x10\x01";
 	e.body_len = 4;
-	ck_assert_int_eq(contexts_encode(contexts, CLASS_BULK, &e, &out, &id), 0);
+	ck_assert_int_eq(contexts_encode(contexts, CLASS_BULK, &e, false, &out, &id), 0);
 	ck_assert_uint_eq(id, 0);
 	ck_assert_int_eq(envelope_decode(&back, out.data, out.len, NULL), 0);
 	ck_assert_uint_eq(back.encoding, ENCODING_GAP);
 	ck_assert_uint_eq(back.introduces, 0);
 	ck_assert(send(CLASS_BULK, 5).is_short);
+}
+END_TEST
+
+/* It tells no time, so what comes after it tells no period. */
+START_TEST(a_gap_is_no_beginning_of_a_period)
+{
+	struct buf out cleanup(buf_free) = BUF_INIT(BYTES_MAX);
+	struct envelope e = {.epoch = EPOCH, .seq = 41, .encoding = ENCODING_GAP};
+	uint32_t id;
+
+	e.body = (const uint8_t *)"\x08\x29\x10\x01";
+	e.body_len = 4;
+	ck_assert_int_eq(contexts_encode(contexts, CLASS_BULK, &e, false, &out, &id), 0);
+	ck_assert(!send(CLASS_BULK, 42).introduces);
+	ck_assert(send(CLASS_BULK, 43).introduces);
+	ck_assert_uint_eq(relay.period, 1000);
 }
 END_TEST
 
@@ -202,8 +232,10 @@ int main(void)
 	tcase_add_test(t, a_repeat_introduces_again);
 	tcase_add_test(t, a_lost_introduction_is_made_again);
 	tcase_add_test(t, whole_when_the_relay_has_forgotten);
+	tcase_add_test(t, a_repeat_goes_whole);
 	tcase_add_test(t, a_worn_context_is_replaced);
 	tcase_add_test(t, a_few_bytes_do_not_wear_it);
 	tcase_add_test(t, other_rows_go_whole);
+	tcase_add_test(t, a_gap_is_no_beginning_of_a_period);
 	return suite_run("contexts", &t, 1);
 }

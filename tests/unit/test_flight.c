@@ -494,6 +494,24 @@ START_TEST(what_is_new_and_what_waited_are_apart)
 }
 END_TEST
 
+/* A row that was passed without being sent is found again; what is in the window is passed. */
+START_TEST(a_sweep_begins_with_the_oldest)
+{
+	static const uint64_t LAST[CLASS_COUNT] = {[CLASS_BULK] = 10};
+	unsigned backlog = lane_of(CLASS_BULK, false), fresh = lane_of(CLASS_BULK, true);
+
+	flight_reset(w, LAST);
+	flight_pass(w, backlog, 10);
+	sent(CLASS_BULK, 13, 1);
+	flight_sweep(w, CLASS_BULK);
+	ck_assert_uint_eq(flight_span(w, backlog).from, 0);
+	ck_assert_uint_eq(flight_span(w, backlog).to, 13);
+	ck_assert_uint_eq(flight_span(w, fresh).from, 13);
+	flight_sweep(w, CLASS_LIVE);
+	ck_assert_uint_eq(flight_span(w, lane_of(CLASS_LIVE, false)).to, 0);
+}
+END_TEST
+
 START_TEST(lanes_are_due_on_their_own)
 {
 	static const uint64_t LAST[CLASS_COUNT] = {[CLASS_BULK] = 100};
@@ -636,6 +654,7 @@ int main(void)
 	tcase_add_test(tc, urgent_is_due_first);
 	tcase_add_test(tc, a_new_connection_starts_over);
 	tcase_add_test(tc, what_is_new_and_what_waited_are_apart);
+	tcase_add_test(tc, a_sweep_begins_with_the_oldest);
 	tcase_add_test(tc, lanes_are_due_on_their_own);
 	tcase_add_test(tc, gap_ends_with_its_last);
 	tcase_add_test(tc, replaced_is_due_at_once);

@@ -37,6 +37,32 @@ START_TEST(undecided_in_flight)
 }
 END_TEST
 
+/* A connection that is up, and in which no PUBACK comes, is given up. */
+START_TEST(no_puback)
+{
+	struct peer p = {.subscribe = "t/#"};
+	struct mqtt_options opt;
+
+	start_tapped(NULL);
+	opt = peer_options(tap_uri, "patient");
+	opt.puback_timeout_s = 1;
+	peer_start(&p, loop, &opt);
+	ck_assert(peer_wait(loop, p.n_subscribed == 1, 5000));
+	ck_assert_int_eq(peer_publish(&p, "t/x", "answered", 1), 0);
+	ck_assert(peer_wait(loop, p.n_published == 1, 5000));
+	ck_assert(!peer_wait(loop, p.disconnects > 0, 1500)); /* none is due */
+	tap_stall(tap, true);
+	ck_assert_int_eq(peer_publish(&p, "t/x", "unanswered", 2), 0);
+	ck_assert(peer_wait(loop, p.disconnects == 1, 5000));
+	ck_assert_ptr_nonnull(strstr(p.reason, "no PUBACK from"));
+	tap_cut(tap);
+	tap_stall(tap, false);
+	ck_assert(peer_wait(loop, p.connects == 2, 8000));
+	peer_stop(&p);
+	stop();
+}
+END_TEST
+
 /* More than the sockets take: Paho keeps a half-written packet when the connection goes, or when
  * the client is freed. */
 START_TEST(half_written)
@@ -176,6 +202,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, undecided_in_flight);
+	tcase_add_test(tc, no_puback);
 	tcase_add_test(tc, half_written);
 	tcase_add_test(tc, slow_reader_loses_nothing);
 	tcase_add_test(tc, tiny_queue_in_one_process);

@@ -75,6 +75,12 @@ bool mqtt_is_connected(const struct mqtt *m)
 	return m->connected;
 }
 
+uint32_t mqtt_packet_maximum(const struct mqtt *m)
+{
+	(void)m;
+	return 256 << 20;
+}
+
 void mqtt_get_stats(const struct mqtt *m, struct mqtt_stats *ret)
 {
 	(void)m;

@@ -9,7 +9,8 @@ enum {
 	PIECE_BYTES = 4 << 10,
 	AHEAD_FIRST = 4 << 10,
 	AHEAD_BYTES = 32 << 10,
-	FRAME_HEADER = 24, /* of a page in the log: sqlite.org/fileformat2.html 4.1 */
+	AHEAD_SKIP = 2 << 10, /* between neighbours, at most */
+	FRAME_HEADER = 24,    /* of a page in the log: sqlite.org/fileformat2.html 4.1 */
 	FRAME_COMMITS_AT = 4,
 };
 
@@ -33,7 +34,7 @@ struct vfs_file {
 	uint8_t *ahead; /* read, as the file below has it */
 	int64_t ahead_at;
 	int ahead_n, ahead_next; /* how much there is; is to be read the next time */
-	int64_t read_end;
+	int64_t runs[2];	 /* where reads went last that were neighbours; the newer first */
 };
 
 static struct vfs_file *of(sqlite3_file *file)
@@ -162,25 +163,46 @@ static int64_t size_below(struct vfs_file *f)
 	return f->below->pMethods->xFileSize(f->below, &size) == SQLITE_OK ? size : 0;
 }
 
+/* Pages that are used again lie the other way round, and one among them lies elsewhere. Returns
+ * where the run goes that this read belongs to: 1, -1; 0: to none. */
+static int follow(struct vfs_file *f, int n, int64_t at)
+{
+	for (int i = 0; i < 2; i++) {
+		int64_t way = at - f->runs[i];
+
+		if (way == 0 || way > n + AHEAD_SKIP || way < -(n + AHEAD_SKIP))
+			continue;
+		f->runs[1] = f->runs[1 - i];
+		f->runs[0] = at;
+		return way > 0 ? 1 : -1;
+	}
+	f->runs[1] = f->runs[0];
+	f->runs[0] = at;
+	return 0;
+}
+
 /* What waits to be written is not read ahead, since it is not there yet. A failure may be about
  * what nobody wants. */
-static void read_ahead(struct vfs_file *f, int n, int64_t at)
+static void read_ahead(struct vfs_file *f, int n, int64_t at, int way)
 {
-	int64_t skipped = at - f->read_end, left;
 	int want = f->ahead_next;
+	int64_t size, end;
 
-	f->ahead_next = AHEAD_FIRST;
-	if (skipped < 0 || skipped > FRAME_HEADER || f->out_n > 0)
+	f->ahead_next = way == 0 ? AHEAD_FIRST : want < AHEAD_BYTES ? 2 * want : want;
+	if (way == 0 || f->out_n > 0)
 		return;
-	left = size_below(f) - at;
-	want = left < want ? (int)left : want;
-	if (want <= n)
+	size = size_below(f);
+	end = way > 0 ? at + want : at + n;
+	end = end < size ? end : size;
+	if (way < 0)
+		at = end > want ? end - want : 0;
+	if (end - at <= n)
+		return;
+	f->ahead_n = 0;
+	if (f->below->pMethods->xRead(f->below, f->ahead, (int)(end - at), at) != SQLITE_OK)
 		return;
 	f->ahead_at = at;
-	f->ahead_n = 0;
-	if (f->below->pMethods->xRead(f->below, f->ahead, want, at) == SQLITE_OK)
-		f->ahead_n = want;
-	f->ahead_next = want < AHEAD_BYTES / 2 ? 2 * want : AHEAD_BYTES;
+	f->ahead_n = (int)(end - at);
 }
 
 static bool copy_from(void *data, int n, int64_t at, const uint8_t *have, int have_n,
@@ -195,12 +217,12 @@ static bool copy_from(void *data, int n, int64_t at, const uint8_t *have, int ha
 static int read_file(struct vfs_file *f, void *data, int n, int64_t at)
 {
 	bool have = copy_from(data, n, at, f->ahead, f->ahead_n, f->ahead_at);
+	int way = follow(f, n, at);
 
 	if (!have) {
-		read_ahead(f, n, at);
+		read_ahead(f, n, at, way);
 		have = copy_from(data, n, at, f->ahead, f->ahead_n, f->ahead_at);
 	}
-	f->read_end = at + n;
 	return have ? SQLITE_OK : f->below->pMethods->xRead(f->below, data, n, at);
 }
 
@@ -323,7 +345,7 @@ static int on_open(sqlite3_vfs *v, const char *name, sqlite3_file *file, int fla
 		.written_end = -1,
 		.lost_at = NOWHERE,
 		.ahead_next = AHEAD_FIRST,
-		.read_end = -1,
+		.runs = {NOWHERE / 2, NOWHERE / 2},
 	};
 	rc = make_buffers(f, flags);
 	if (rc == SQLITE_OK)

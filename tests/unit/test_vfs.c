@@ -297,6 +297,12 @@ START_TEST(neighbours_go_together)
 	ck_assert_uint_le(calls_of(&d, "PRAGMA wal_checkpoint(RESTART)", FAULTY_WRITE), 6);
 	ck_assert_uint_le(
 		calls_of(&d, "PRAGMA shrink_memory; SELECT max(body) FROM t", FAULTY_READ), 8);
+	/* In pages that were used before, the other way round. */
+	ck_assert_int_eq(run(&d, "DELETE FROM t; INSERT INTO t VALUES (1, zeroblob(9000));"
+				 "PRAGMA wal_checkpoint(RESTART)"),
+			 SQLITE_OK);
+	ck_assert_uint_le(
+		calls_of(&d, "PRAGMA shrink_memory; SELECT max(body) FROM t", FAULTY_READ), 8);
 	close_database(&d);
 }
 END_TEST

@@ -81,8 +81,7 @@ static int rekey(struct ingest *in, struct sender *s, const struct registry_ids 
 {
 	int r = 0;
 
-	if (stream_in_transaction(in->stream))
-		ingest_commit(in); /* it may point to lanes of s */
+	ingest_commit(in); /* the transaction may point to lanes of s */
 	free_talk(s);
 	if (s->device_key) {
 		pthread_mutex_lock(&in->lock);

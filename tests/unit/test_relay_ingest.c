@@ -362,6 +362,23 @@ START_TEST(test_lost_transaction_acknowledges_nothing)
 }
 END_TEST
 
+/* What is left of the group must not point to lanes that are gone. */
+START_TEST(test_lost_transaction_of_a_removed_vehicle)
+{
+	send_one(1, 1, 5);
+	lose_transaction();
+	ck_assert_int_eq(registry_remove_vehicle(iw.registry, "v1", NULL), 0);
+	ingest_add_vehicle();
+	send_one(2, 1, 6); /* under new keys */
+	ck_assert_uint_eq(iw.in->stats.commit_failures, 1);
+	ck_assert_int_eq(nack_of(2, CLASS_BULK, 1), NACK_BUSY);
+	timebase_fake_advance(&iw.clk, 2 * NS_PER_S);
+	send_one(2, 1, 6);
+	ingest_commit(iw.in);
+	ck_assert_uint_eq(stream_rows(), 1);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *t = tcase_create("ingest");
@@ -383,5 +400,6 @@ int main(void)
 	tcase_add_test(t, test_failed_save_loses_no_state);
 	tcase_add_test(t, test_failed_commit_acknowledges_nothing);
 	tcase_add_test(t, test_lost_transaction_acknowledges_nothing);
+	tcase_add_test(t, test_lost_transaction_of_a_removed_vehicle);
 	return suite_run("relay_ingest", &t, 1);
 }

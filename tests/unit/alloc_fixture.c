@@ -180,10 +180,10 @@ int __wrap_asprintf(char **ret, const char *fmt, ...) printf_like(2, 3);
 int __wrap___asprintf_chk(char **ret, int flag, const char *fmt, ...) printf_like(3, 4);
 FILE *__wrap_fopen(const char *path, const char *mode);
 DIR *__wrap_opendir(const char *path);
-void *__wrap_emalloc(size_t size);
+void __real__mark_point(const char *file, int line);
+void __wrap__mark_point(const char *file, int line);
 void __wrap_log_write(struct log_site *site, enum log_level level, const char *event,
 		      const char *fmt, ...) printf_like(4, 5);
-void *__wrap_erealloc(void *p, size_t size);
 int __wrap_inflateInit_(z_stream *z, const char *version, int size);
 int __wrap_inflateInit2_(z_stream *z, int bits, const char *version, int size);
 int __wrap_deflateInit_(z_stream *z, int level, const char *version, int size);
@@ -312,21 +312,14 @@ void __wrap_log_write(struct log_site *site, enum log_level level, const char *e
 		(void)fprintf(stderr, "%d %s %s\n", (int)level, event, line);
 }
 
-/* Check's own, where it is linked statically: it ends the program when there is no memory. */
-void *__wrap_emalloc(size_t size)
+/* Check's, of each assertion: where it is linked statically it would get its memory here, too. */
+void __wrap__mark_point(const char *file, int line)
 {
-	void *p = __real_malloc(size);
+	bool was = armed;
 
-	assert(p);
-	return p;
-}
-
-void *__wrap_erealloc(void *p, size_t size)
-{
-	void *grown = __real_realloc(p, size);
-
-	assert(grown);
-	return grown;
+	armed = false;
+	__real__mark_point(file, line);
+	armed = was;
 }
 
 /* ---- libraries ---- */
@@ -477,7 +470,6 @@ static void run_once(const struct alloc_scenario *s, enum source of, uint64_t n,
 		s->check();
 	s->tear_down();
 	tracking = false;
-	ck_assert(n == 0 || has_failed);
 	if (n > 0)
 		check_leaks(s);
 }
@@ -499,7 +491,7 @@ static void run_all(const struct alloc_scenario *s, enum source of, uint64_t n, 
 
 	for (uint64_t k = from_then ? 1 + stride / 2 : 1; k <= n; k += stride) {
 		run_once(s, of, k, from_then);
-		now->points++;
+		now->points += has_failed; /* chance may have made them fewer */
 	}
 }
 

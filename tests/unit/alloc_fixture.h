@@ -11,8 +11,7 @@
 
 /* A scenario is run for n = 1, 2, ... with the n-th request within `run` failing; then again with
  * all from the n-th on failing; then the same for SQLite's, of which only some are taken, as there
- * are thousands. What happens until the n-th must be the same each time. Afterwards nothing may be
- * allocated that was not before.
+ * are thousands. Afterwards nothing may be allocated that was not before.
  *
  * In the environment: ALLOC_POINTS: at most so many of each kind, 0: all; ALLOC_ONLY: the name of
  * one scenario; ALLOC_LOG: what is logged is shown. */

@@ -173,11 +173,12 @@ static int tune(struct store *s)
 	return db_errno(sqlite3_wal_autocheckpoint(s->db, (int)(LOG_BYTES / page)));
 }
 
-/* Returns 0, -EBADMSG, or another -errno where it could not look. */
-static int quick_check(struct store *s)
+/* Indexes, too: one that names rows that are not there would stop the agent again and again.
+ * Returns 0, -EBADMSG, or another -errno where it could not look. */
+static int check_once(struct store *s)
 {
 	sqlite3_stmt *st = NULL;
-	int r = db_errno(sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL));
+	int r = db_errno(sqlite3_prepare_v2(s->db, "PRAGMA integrity_check(1)", -1, &st, NULL));
 
 	if (r == 0)
 		r = db_step(st);
@@ -198,8 +199,8 @@ static int check_pages(struct store *s)
 
 	if (access(s->suspect, F_OK) < 0)
 		return 0;
-	r = quick_check(s);
-	return r == -EBADMSG ? quick_check(s) : r;
+	r = check_once(s);
+	return r == -EBADMSG ? check_once(s) : r;
 }
 
 static int attach_seal(struct store *s, struct error *err)
@@ -253,8 +254,7 @@ static int open_file(struct store *s, struct error *err)
 		r = unsaved_open(&s->unsaved, s->path, &said);
 	if (r == 0)
 		r = store_check_seqs(s);
-	/* What was written in this boot is there, or damaged. */
-	if (r == 0 && log_is_broken && s->unsaved.seqs.boot == s->opt.boot_id)
+	if (r == 0 && log_is_broken && store_log_was_whole(s))
 		r = -EBADMSG;
 	if (r == 0)
 		r = attach_seal(s, &said);
@@ -282,7 +282,6 @@ static void close_file(struct store *s)
  * and remove what there is of its log. Returns 0, -EBADMSG: it is there, and empty; -errno. */
 static int check_gone(struct store *s, struct error *err)
 {
-	bool given = false;
 	struct stat st;
 	int fd, r;
 
@@ -291,9 +290,7 @@ static int check_gone(struct store *s, struct error *err)
 	r = unsaved_open(&s->unsaved, s->path, err);
 	if (r < 0)
 		return r;
-	for (unsigned k = 0; k < CLASS_COUNT; k++)
-		given = given || s->unsaved.seqs.last[k] > 0;
-	if (!given)
+	if (!unsaved_gave_any(&s->unsaved.seqs))
 		return 0;
 	fd = open(s->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0) {
@@ -312,6 +309,7 @@ static int open_or_renew(struct store *s, struct store_opened *opened, struct er
 	struct salvage_aside *aside cleanup(free_ptr) = malloc(sizeof(*aside));
 	int r = aside ? salvage_pending(s->path, aside, err) : -ENOMEM;
 
+	s->follows = r == SALVAGE_PENDING;
 	if (r == 0)
 		r = check_gone(s, err);
 	if (r >= 0)
@@ -325,20 +323,8 @@ static int open_or_renew(struct store *s, struct store_opened *opened, struct er
 	r = salvage_set_aside(s->path, timebase_wall(s->opt.tb).ns / NS_PER_S, aside, err);
 	if (r < 0)
 		return r;
-	opened->set_aside = true;
+	opened->set_aside = s->follows = true;
 	return open_file(s, err);
-}
-
-/* Of a new file all is in the log, its name as well; were that lost, nobody could tell what else.
- */
-static int fold_new_file(struct store *s)
-{
-	int rc = SQLITE_OK;
-
-	if (s->is_new)
-		rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
-	s->is_new = false;
-	return db_errno(rc);
 }
 
 static int open_all(struct store *s, struct store_opened *opened, struct error *err)
@@ -348,8 +334,10 @@ static int open_all(struct store *s, struct store_opened *opened, struct error *
 	if (r < 0)
 		return r;
 	r = store_recover(s, &opened->unsaved_batches);
-	if (r == 0)
-		r = fold_new_file(s);
+	/* Of a new file all is in the log, its name as well. Were that lost, nobody could tell what
+	 * else was. */
+	if (r == 0 && s->is_new)
+		r = store_fold_log(s);
 	if (r < 0)
 		error_set(err, "%s: %s (%s)", s->path, strerror(-r), sqlite3_errmsg(s->db));
 	if (r == 0)

@@ -52,7 +52,8 @@ struct store {
 	sqlite3 *db;
 	sqlite3_stmt *st[STORE_STMTS];
 	bool prepared;
-	bool is_new; /* was made by this opening */
+	bool is_new;  /* was made by this opening */
+	bool follows; /* one that is set aside, and whose seqs may still be the ones noted */
 	struct store_options opt;
 	char path[STORE_PATH_MAX];
 	char suspect[STORE_PATH_MAX]; /* the file that store_suspect leaves */
@@ -102,6 +103,8 @@ int store_begin(struct store *s, struct working *w, enum store_sync sync, bool a
 int store_finish(struct store *s, struct working *w, int r) must_check;
 /* The disk is full: what the relay has makes room. Returns 0, or -errno: it did not. */
 int store_make_space(struct store *s) must_check;
+/* What is in the log goes to the file, and is on disk there. */
+int store_fold_log(struct store *s);
 /* fsync of the log. */
 int store_sync(struct store *s) must_check;
 bool store_is_relaxed(const struct store *s, enum uplink_class class);
@@ -204,6 +207,9 @@ int store_recover(struct store *s, uint64_t *ret_unsaved) must_check;
 
 /* Whether what was read of the file can be what was noted of its seqs: 0, or -EBADMSG. */
 int store_check_seqs(struct store *s) must_check;
+/* Whether all that was committed in its log must be there: it was closed, or the power was not cut.
+ */
+bool store_log_was_whole(const struct store *s);
 /* Before a commit: notes on disk the seqs that it gives, and some ahead. */
 int store_reserve_seqs(struct store *s, const struct working *w) must_check;
 /* At opening: what was noted and is not there becomes a gap. */

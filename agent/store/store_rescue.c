@@ -152,6 +152,10 @@ static int take_one(struct store *s, const struct salvage_aside *aside, struct s
 	opened->salvaged_rows += result.rows;
 	opened->salvaged_samples += result.samples;
 	opened->unreadable_rows += result.unreadable;
+	/* What was taken over, and what was told of the old epoch, is nowhere else from now on: it
+	 * must not go with the log. */
+	if (e == 0)
+		e = store_fold_log(s);
 	return e < 0 ? e : salvage_finish(s->path, aside);
 }
 

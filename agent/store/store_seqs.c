@@ -21,9 +21,18 @@ int store_check_seqs(struct store *s)
 			return -EBADMSG;
 		s->reserved[k] = noted->last[k];
 	}
+	if (noted->epoch == s->epoch)
+		return 0;
 	/* Who opens it for the first time notes them before running_boot is set. So the file is a
-	 * copy, or the note is damaged. */
-	return noted->epoch != s->epoch && s->running_boot != 0 ? -EBADMSG : 0;
+	 * copy, or the note is damaged; or the file that gave what is noted is lost. */
+	return s->running_boot != 0 || (unsaved_gave_any(noted) && !s->follows) ? -EBADMSG : 0;
+}
+
+bool store_log_was_whole(const struct store *s)
+{
+	const struct unsaved_seqs *noted = &s->unsaved.seqs;
+
+	return noted->epoch == s->epoch && (noted->closed || noted->boot == s->opt.boot_id);
 }
 
 int store_reserve_seqs(struct store *s, const struct working *w)

@@ -238,12 +238,11 @@ static int flush(struct store *s)
 	return r < 0 ? r : store_sync(s);
 }
 
-/* What is in the log goes to the file, so that the log begins anew in the blocks that it has: then
- * rows can be deleted on a disk that is full. Whether it could is seen by who tries. */
-static void restart_log(struct store *s)
+int store_fold_log(struct store *s)
 {
 	store_release(s);
-	(void)sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+	return db_errno(
+		sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL));
 }
 
 static bool acks_are_old(const struct store *s)
@@ -265,9 +264,11 @@ int store_flush(struct store *s)
 	return r == -ENOSPC ? store_make_space(s) : r;
 }
 
+/* The log begins anew in the blocks that it has: then rows can be deleted on a disk that is full.
+ * Whether it could is seen by who tries. */
 int store_make_space(struct store *s)
 {
-	restart_log(s);
+	(void)store_fold_log(s);
 	return flush(s);
 }
 

@@ -243,6 +243,14 @@ bool unsaved_is_empty(const struct unsaved *u)
 	return true;
 }
 
+bool unsaved_gave_any(const struct unsaved_seqs *seqs)
+{
+	for (size_t k = 0; k < CLASS_COUNT; k++)
+		if (seqs->last[k] > 0)
+			return true;
+	return false;
+}
+
 int unsaved_add(struct unsaved *u, enum uplink_class class, const struct unsaved_count *count)
 {
 	struct unsaved_note note = u->note;

@@ -52,5 +52,6 @@ int unsaved_add(struct unsaved *u, enum uplink_class class,
 /* An empty note with a new id: at each opening, after what the old one says was committed as rows.
  * The outbox's epoch is noted beside, which salvaging needs and may not find in a damaged file. */
 int unsaved_clear(struct unsaved *u, uint64_t epoch) must_check;
+bool unsaved_gave_any(const struct unsaved_seqs *seqs);
 /* Has the seqs on disk. Returns 0, -EBADF, -errno: *u is as before; the file may be either. */
 int unsaved_set_seqs(struct unsaved *u, const struct unsaved_seqs *seqs) must_check;

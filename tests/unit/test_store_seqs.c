@@ -322,6 +322,33 @@ START_TEST(file_is_gone)
 }
 END_TEST
 
+/* A new one in its place, which another program has made. */
+START_TEST(file_is_another)
+{
+	struct store *s = open_as(false);
+	uint64_t epoch = store_epoch(s);
+	struct store_row row;
+	char aside[PATH + 32];
+
+	put_rows(s);
+	store_close(s);
+	snprintf(aside, sizeof(aside), "%s/note", dir);
+	ck_assert_int_eq(rename(name_of(".unsaved"), aside), 0);
+	ck_assert_int_eq(unlink(path), 0);
+	copy_file("/dev/null", path);
+	s = open_as(false);
+	ck_assert_uint_ne(store_epoch(s), epoch);
+	store_close(s);
+	ck_assert_int_eq(rename(aside, name_of(".unsaved")), 0);
+	s = open_as(true);
+	ck_assert_int_eq(store_next(s, CLASS_LOG, 0, &row), STORE_ROW);
+	for (uint64_t at = 0; row.origin_epoch != epoch; at = row.through)
+		ck_assert_int_eq(store_next(s, CLASS_LOG, at, &row), STORE_ROW);
+	ck_assert_uint_eq(row.encoding, ENCODING_GAP);
+	store_close(s);
+}
+END_TEST
+
 /* Without a note that seqs were given a file that is not there is a new one. */
 START_TEST(new_file)
 {
@@ -346,6 +373,7 @@ int main(void)
 	tcase_add_test(tc, another_file_in_its_place);
 	tcase_add_loop_test(tc, note_is_lost, 0, 3);
 	tcase_add_loop_test(tc, file_is_gone, 0, 4);
+	tcase_add_test(tc, file_is_another);
 	tcase_add_test(tc, new_file);
 	failed = suite_run("store_seqs", &tc, 1);
 	remove_all();

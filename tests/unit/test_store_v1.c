@@ -155,9 +155,11 @@ static void teardown(void)
 	batch_teardown();
 }
 
+static uint64_t boot = 1;
+
 static int open_store(struct store **ret, struct store_opened *opened)
 {
-	const struct store_options opt = {.max_bytes = 4 << 20, .boot_id = 1, .tb = &fake.tb};
+	const struct store_options opt = {.max_bytes = 4 << 20, .boot_id = boot, .tb = &fake.tb};
 	struct error err;
 
 	return store_open(ret, path, &opt, opened, &err);
@@ -279,6 +281,7 @@ START_TEST(power_cut_while_moving)
 		}
 		ck_assert(faulty_vfs_is_off());
 		(void)faulty_vfs_power_on();
+		boot++;
 		ck_assert_int_eq(open_store(&s, &opened), 0);
 		ck_assert(!opened.set_aside);
 		check_moved(s);

@@ -9,6 +9,8 @@ enum {
 	JITTER_PERCENT = 20,
 	GRACE_MS = 1000, /* five times what the relay takes to put receipts together */
 	FAST_MAX = 3,	 /* times that a row is sent again so, before it waits for its timeout */
+	BEHIND_ROWS = 2,
+	BEHIND_S = 60,
 	PROBE_FIRST = 4, /* parts of the receipt timeout */
 	PROBE_MOST = 2,
 	REASON_NO_SUBSCRIBER = 0x10,
@@ -51,19 +53,39 @@ void flight_reset(struct flight *w, const uint64_t last[static CLASS_COUNT])
 	w->turn = w->answered = 0;
 	w->heard = false;
 	w->probes = 0;
+	w->in_time.ns = 0;
 	for (unsigned lane = 0; lane < LANES; lane++)
 		w->cursor[lane] = lane_is_fresh(lane) ? last[lane] : 0;
 	for (unsigned k = 0; k < CLASS_COUNT; k++)
 		w->last[k] = last[k];
 }
 
+static void settle(struct flight *w, enum uplink_class class, uint64_t last)
+{
+	uint64_t *fresh = &w->cursor[lane_of(class, true)];
+
+	w->last[class] = last;
+	if (*fresh < last)
+		*fresh = last;
+}
+
 void flight_settle(struct flight *w, const uint64_t last[static CLASS_COUNT])
 {
-	for (unsigned k = 0; k < CLASS_COUNT; k++) {
-		w->last[k] = last[k];
-		if (w->cursor[k] < last[k])
-			w->cursor[k] = last[k];
-	}
+	for (unsigned k = 0; k < CLASS_COUNT; k++)
+		settle(w, (enum uplink_class)k, last[k]);
+}
+
+bool flight_freshen(struct flight *w, uint64_t last, struct mono_time now)
+{
+	bool behind = last > w->cursor[lane_of(CLASS_LIVE, true)] + BEHIND_ROWS;
+
+	if (!behind || w->in_time.ns == 0)
+		w->in_time = now;
+	if (now.ns - w->in_time.ns < BEHIND_S * NS_PER_S)
+		return false;
+	settle(w, CLASS_LIVE, last - 1);
+	w->in_time = now;
+	return true;
 }
 
 void flight_sweep(struct flight *w, enum uplink_class class)

@@ -45,6 +45,11 @@ void flight_reset(struct flight *w, const uint64_t last[static CLASS_COUNT]);
 /* What is not sent yet up to last is backlog too. */
 void flight_settle(struct flight *w, const uint64_t last[static CLASS_COUNT]);
 
+/* Live data that has been behind for a minute: what waits becomes backlog, but for the newest row,
+ * so that the relay sees what is, and then what was. last: the class's last seq. To be called now
+ * and then. Returns whether it did. Each time leaves a hole in the relay's window until the backlog
+ * is through, so it is not done more often. */
+bool flight_freshen(struct flight *w, uint64_t last, struct mono_time now);
 /* The class has nothing to send that its lanes know of: they begin anew with the oldest row, and
  * what is in the window is passed. */
 void flight_sweep(struct flight *w, enum uplink_class class);

@@ -30,6 +30,7 @@ struct flight {
 	uint64_t random;
 	uint64_t cursor[LANES];
 	uint64_t last[CLASS_COUNT]; /* of the backlog */
+	struct mono_time in_time;   /* when live data was not behind; 0: not known */
 	size_t bytes, wire, urgent, urgent_wire;
 	size_t n, urgent_rows;
 	struct entry *entries; /* rows_max; in no order */

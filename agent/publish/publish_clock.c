@@ -71,6 +71,7 @@ static void on_look(struct loop_timer *t)
 
 	publish_clock_look(p);
 	publish_sweep(p);
+	publish_freshen(p);
 	publish_pump(p);
 	loop_timer_in(p->loop, t, LOOK_S * NS_PER_S);
 }

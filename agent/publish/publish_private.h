@@ -76,6 +76,8 @@ void publish_pump(struct publish *p);
 /* Lanes that have nothing more to send look once more, from the oldest row on: at what a failure of
  * the disk made them pass. Once a minute, however often it is called. */
 void publish_sweep(struct publish *p);
+/* Sees to it that live data which the link cannot carry stays recent. */
+void publish_freshen(struct publish *p);
 /* The broker says that the row is too large for it. */
 void publish_too_large(struct publish *p, enum uplink_class class, uint64_t seq);
 /* The row goes, and a gap takes its place; a gap just goes. Returns 0 or -errno, logged. */

@@ -326,6 +326,14 @@ void publish_sweep(struct publish *p)
 	}
 }
 
+void publish_freshen(struct publish *p)
+{
+	uint64_t last = store_last_seq(p->store, CLASS_LIVE);
+
+	if (p->ready && flight_freshen(p->flight, last, publish_now(p)))
+		p->empty &= ~(1u << lane_of(CLASS_LIVE, false));
+}
+
 /* Gaps take the place of rows that were dropped, also of those that lanes have passed. */
 static void find_new_gaps(struct publish *p)
 {

@@ -494,6 +494,36 @@ START_TEST(what_is_new_and_what_waited_are_apart)
 }
 END_TEST
 
+/* The link is too slow for live data: the newest goes on, and what waited is backlog. Once a
+ * minute, and not for a row that just waits its turn. */
+START_TEST(live_data_stays_recent)
+{
+	unsigned backlog = lane_of(CLASS_LIVE, false), fresh = lane_of(CLASS_LIVE, true);
+	uint64_t last;
+
+	for (last = 1; last <= 100; last++) { /* keeps up */
+		ck_assert(!flight_freshen(w, last, now));
+		flight_pass(w, fresh, last - 1);
+		advance_s(10);
+	}
+	for (last = 101; !flight_freshen(w, last, now); last++)
+		advance_s(10);
+	ck_assert_uint_ge(last, 106);
+	ck_assert_uint_le(last, 109);
+	ck_assert_uint_eq(flight_span(w, fresh).from, last - 1);
+	ck_assert_uint_eq(flight_span(w, backlog).from, 0);
+	ck_assert_uint_eq(flight_span(w, backlog).to, last - 1);
+	advance_s(50);
+	ck_assert(!flight_freshen(w, last + 50, now));
+	advance_s(10);
+	ck_assert(flight_freshen(w, last + 60, now));
+
+	flight_reset(w, NO_BACKLOG);
+	advance_s(3600);
+	ck_assert(!flight_freshen(w, 1000, now));
+}
+END_TEST
+
 /* A row that was passed without being sent is found again; what is in the window is passed. */
 START_TEST(a_sweep_begins_with_the_oldest)
 {
@@ -654,6 +684,7 @@ int main(void)
 	tcase_add_test(tc, urgent_is_due_first);
 	tcase_add_test(tc, a_new_connection_starts_over);
 	tcase_add_test(tc, what_is_new_and_what_waited_are_apart);
+	tcase_add_test(tc, live_data_stays_recent);
 	tcase_add_test(tc, a_sweep_begins_with_the_oldest);
 	tcase_add_test(tc, lanes_are_due_on_their_own);
 	tcase_add_test(tc, gap_ends_with_its_last);

@@ -1,5 +1,5 @@
 /* Links to the broker, and base/mqtt.h at their ends. */
-#include "proto/envelope.h"
+#include "proto/context.h"
 #include "proto/gap.h"
 #include "proto/receipt.h"
 #include "tests/faults/sim/broker_private.h"
@@ -25,6 +25,13 @@ struct mqtt {
 	size_t in_flight, subscribing;
 	struct mqtt_stats stats;
 };
+
+enum { CONTEXTS_MAX = 512 };
+
+/* Those that went by, of all; the oldest make room. */
+static struct context contexts[CONTEXTS_MAX];
+static size_t n_contexts;
+static struct buf whole = BUF_INIT(1 << 20);
 
 static struct link links[MACHINES_MAX];
 static struct connection *connections;
@@ -225,6 +232,8 @@ void links_close(void)
 	for (size_t i = 0; i < MACHINES_MAX; i++)
 		loop_timer_cancel(&links[i].keepalive);
 	memset(links, 0, sizeof(links));
+	buf_free(&whole);
+	n_contexts = 0;
 }
 
 void connection_cut(struct connection *c, const char *why)
@@ -444,6 +453,32 @@ bool mqtt_is_connected(const struct mqtt *m)
 
 /* ---- what a message is about: for the log of events ---- */
 
+static bool read_short(const struct message *m, struct envelope *ret)
+{
+	int64_t less;
+	uint32_t id;
+
+	if (context_peek(m->payload, m->len, &id, &less, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < n_contexts && i < CONTEXTS_MAX; i++)
+		if (contexts[i].id == id)
+			return context_expand(&contexts[i], m->payload, m->len, &whole, ret,
+					      NULL) == 0;
+	return false;
+}
+
+static bool read_up(const struct message *m, struct envelope *ret)
+{
+	if (context_is_short(m->payload, m->len))
+		return read_short(m, ret);
+	if (envelope_decode(ret, m->payload, m->len, NULL) < 0)
+		return false;
+	if (ret->introduces &&
+	    context_make(&contexts[n_contexts % CONTEXTS_MAX], ret, ret->introduces - 1) == 0)
+		n_contexts++;
+	return true;
+}
+
 static void describe_up(struct message *m, const struct topic_up *t, struct event *e)
 {
 	static const char *const names[] = {"batch", "batch", "gap", "clock"};
@@ -452,15 +487,18 @@ static void describe_up(struct message *m, const struct topic_up *t, struct even
 
 	e->class = (int8_t)t->class;
 	e->agent = (int8_t)(t->vehicle[1] - '0');
-	if (envelope_decode(&env, m->payload, m->len, NULL) < 0) {
-		(void)snprintf(e->what, sizeof(e->what), "short");
+	buf_clear(&whole);
+	if (!read_up(m, &env)) {
+		(void)snprintf(e->what, sizeof(e->what), "short, of an unknown context");
 		return;
 	}
 	e->epoch = env.epoch;
 	e->from = e->through = env.seq;
-	(void)snprintf(e->what, sizeof(e->what), "%s%s",
+	(void)snprintf(e->what, sizeof(e->what), "%s%s%s%s",
+		       context_is_short(m->payload, m->len) ? "short " : "",
 		       env.encoding < array_len(names) ? names[env.encoding] : "?",
-		       envelope_has_origin(&env) ? " with origin" : "");
+		       envelope_has_origin(&env) ? " with origin" : "",
+		       env.introduces ? " introduces" : "");
 	if (env.encoding == ENCODING_GAP && !envelope_has_origin(&env) &&
 	    gap_decode(&gap, env.seq, env.body, env.body_len, NULL) == 0)
 		e->through = gap.through;

@@ -3,6 +3,7 @@
 #include "relay/ingest/internal.h"
 #include "tests/fakes/faulty_vfs.h"
 #include "tests/faults/sim/broker.h"
+#include "tests/faults/sim/ledger.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@ static struct cloud {
 	struct ingest *in;
 	struct loop_timer start;
 	int64_t batches_per_s;
-	bool copied;
+	int64_t copied_ns;	    /* simulated; 0: there is no copy */
 	struct cloud_counts counts; /* of those that have ended */
 } cloud;
 
@@ -237,19 +238,20 @@ static const char *copy_path(void)
 void cloud_copy(void)
 {
 	copy_all(cloud.path, copy_path());
-	cloud.copied = true;
+	cloud.copied_ns = sim.now_ns;
 }
 
 void cloud_restore(int64_t away_ns)
 {
 	char shm[PATH_BYTES + 16];
 
-	if (!cloud.in || !cloud.copied)
+	if (!cloud.in || !cloud.copied_ns)
 		return;
 	cloud_end(CLOUD_KILLED, away_ns);
 	(void)snprintf(shm, sizeof(shm), "%s-shm", cloud.path);
 	(void)unlink(shm);
 	copy_all(copy_path(), cloud.path);
+	ledger_restored(cloud.copied_ns, sim.now_ns);
 }
 
 /* ---- what else may be ---- */

@@ -37,6 +37,7 @@ static struct lane lanes[AGENTS_MAX][CLASS_COUNT];
 static struct gap_list gaps[AGENTS_MAX][CLASS_COUNT];
 static struct boots lied, known;
 static unsigned n_agents;
+static int64_t last_restored_ns; /* 0: never */
 
 static void *grow(void *p, size_t n, size_t *cap, size_t size)
 {
@@ -71,11 +72,37 @@ void ledger_close(void)
 	memset(lanes, 0, sizeof(lanes));
 	memset(gaps, 0, sizeof(gaps));
 	lied = known = (struct boots){0};
+	last_restored_ns = 0;
 }
 
 /* ---- what was taken ---- */
 
-void ledger_stored(unsigned agent, enum uplink_class class, const struct ledger_batch *b)
+static struct ledger_batch *find(uint64_t value, unsigned *ret_index)
+{
+	unsigned agent = (unsigned)(value >> 56) - 1, class = (unsigned)(value >> 48) & 255;
+	uint64_t counter = value & ((UINT64_C(1) << 48) - 1);
+	size_t low = 0, high;
+	const struct lane *l;
+
+	if (agent >= n_agents || class >= CLASS_COUNT)
+		return NULL;
+	l = &lanes[agent][class];
+	high = l->n;
+	while (low < high) { /* the first that begins above it */
+		size_t middle = (low + high) / 2;
+
+		if (l->of[middle].first <= counter)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == 0 || counter - l->of[low - 1].first >= l->of[low - 1].n)
+		return NULL;
+	*ret_index = (unsigned)(counter - l->of[low - 1].first);
+	return &l->of[low - 1];
+}
+
+void ledger_made(unsigned agent, enum uplink_class class, const struct ledger_batch *b)
 {
 	struct lane *l = &lanes[agent][class];
 
@@ -85,6 +112,24 @@ void ledger_stored(unsigned agent, enum uplink_class class, const struct ledger_
 	l->of[l->n++] = *b;
 }
 
+void ledger_stored(unsigned agent, enum uplink_class class, uint64_t first, uint64_t epoch,
+		   uint64_t seq)
+{
+	unsigned at;
+	struct ledger_batch *b = find(ledger_value(agent, class, first), &at);
+
+	assert(b && at == 0 && b->stored_ns == 0);
+	b->epoch = epoch;
+	b->seq = seq;
+	b->stored_ns = sim.now_ns;
+}
+
+void ledger_restored(int64_t copied_ns, int64_t restored_ns)
+{
+	(void)copied_ns;
+	last_restored_ns = restored_ns;
+}
+
 void ledger_power_cut(unsigned agent, unsigned relaxed, int64_t since_ns)
 {
 	for (unsigned k = 0; k < CLASS_COUNT; k++) {
@@ -92,8 +137,13 @@ void ledger_power_cut(unsigned agent, unsigned relaxed, int64_t since_ns)
 
 		if (!(relaxed & 1u << k))
 			continue;
-		for (size_t i = l->n; i > 0 && l->of[i - 1].stored_ns >= since_ns; i--)
-			l->of[i - 1].unsynced = true;
+		for (size_t i = l->n; i > 0; i--) {
+			struct ledger_batch *b = &l->of[i - 1];
+
+			if (b->stored_ns > 0 && b->stored_ns < since_ns)
+				break;
+			b->unsynced = true;
+		}
 	}
 }
 
@@ -121,31 +171,6 @@ void ledger_clock_known(uint64_t boot)
 {
 	if (!boots_has(&known, boot))
 		boots_add(&known, boot);
-}
-
-static struct ledger_batch *find(uint64_t value, unsigned *ret_index)
-{
-	unsigned agent = (unsigned)(value >> 56) - 1, class = (unsigned)(value >> 48) & 255;
-	uint64_t counter = value & ((UINT64_C(1) << 48) - 1);
-	size_t low = 0, high;
-	const struct lane *l;
-
-	if (agent >= n_agents || class >= CLASS_COUNT)
-		return NULL;
-	l = &lanes[agent][class];
-	high = l->n;
-	while (low < high) { /* the first that begins above it */
-		size_t middle = (low + high) / 2;
-
-		if (l->of[middle].first <= counter)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low == 0 || counter - l->of[low - 1].first >= l->of[low - 1].n)
-		return NULL;
-	*ret_index = (unsigned)(counter - l->of[low - 1].first);
-	return &l->of[low - 1];
 }
 
 /* ---- what is there: batches ---- */
@@ -208,7 +233,8 @@ static void look_at_quality(struct row_look *w)
 {
 	const struct ledger_batch *b = w->batch;
 
-	if (!b || w->vouched || !boots_has(&known, b->boot) || boots_has(&lied, b->boot))
+	if (!b || w->vouched || b->stored_ns < last_restored_ns || !boots_has(&known, b->boot) ||
+	    boots_has(&lied, b->boot))
 		return;
 	if (w->v->unrepaired++ < SHOWN_MAX)
 		note_wrong(w, "time not repaired", b->first, 0);
@@ -356,8 +382,15 @@ static void judge_batch(struct verdict *v, unsigned agent, unsigned class,
 			const struct ledger_batch *b)
 {
 	uint64_t there = (uint64_t)__builtin_popcount(b->delivered), rest = b->n - there;
-	const struct gap_row *g = gap_of(&gaps[agent][class], b->epoch, b->seq);
+	const struct gap_row *g;
 
+	if (b->stored_ns == 0) {
+		v->open += there;
+		return;
+	}
+	g = gap_of(&gaps[agent][class], b->epoch, b->seq);
+	if (g && g->reason == GAP_RECEIPTED && b->stored_ns >= last_restored_ns)
+		g = NULL; /* the relay has lost nothing */
 	v->accepted += b->n;
 	v->delivered += there;
 	v->of[class][0] += b->n;

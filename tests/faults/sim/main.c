@@ -20,7 +20,7 @@ static struct args {
 	double hours;
 	unsigned agents;
 	int every_s; /* between faults, on average */
-	const char *only;
+	const char *only, *without;
 	bool trace, keep;
 } args = {.seed = 1, .hours = 24, .agents = 3, .every_s = 150};
 
@@ -30,17 +30,25 @@ static void usage(void)
 {
 	fprintf(stderr,
 		"usage: fault_sim [--seed N] [--hours H] [--agents 1-%d] [--every SECONDS]"
-		" [--only KIND] [--trace] [--keep]\n",
+		" [--only KIND] [--without KIND] [--trace] [--keep]\n",
 		AGENTS_MAX);
 	exit(2);
 }
 
+static bool is_kind(const char *begin)
+{
+	for (unsigned k = 0; k < TROUBLE_KINDS; k++)
+		if (strncmp(trouble_name((enum trouble_kind)k), begin, strlen(begin)) == 0)
+			return true;
+	return false;
+}
+
 static void parse(int argc, char **argv)
 {
-	static const struct option options[] = {{"seed", 1, NULL, 's'},	  {"hours", 1, NULL, 'h'},
-						{"agents", 1, NULL, 'a'}, {"every", 1, NULL, 'e'},
-						{"only", 1, NULL, 'o'},	  {"trace", 0, NULL, 't'},
-						{"keep", 0, NULL, 'k'},	  {0}};
+	static const struct option options[] = {
+		{"seed", 1, NULL, 's'},	 {"hours", 1, NULL, 'h'}, {"agents", 1, NULL, 'a'},
+		{"every", 1, NULL, 'e'}, {"only", 1, NULL, 'o'},  {"without", 1, NULL, 'w'},
+		{"trace", 0, NULL, 't'}, {"keep", 0, NULL, 'k'},  {0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -60,6 +68,9 @@ static void parse(int argc, char **argv)
 		case 'o':
 			args.only = optarg;
 			break;
+		case 'w':
+			args.without = optarg;
+			break;
 		case 't':
 			args.trace = true;
 			break;
@@ -73,15 +84,8 @@ static void parse(int argc, char **argv)
 	if (optind < argc || args.agents < 1 || args.agents > AGENTS_MAX || args.every_s < 1 ||
 	    !(args.hours > 0 && args.hours <= 10000))
 		usage();
-	if (args.only) {
-		bool any = false;
-
-		for (unsigned k = 0; k < TROUBLE_KINDS; k++)
-			any |= strncmp(trouble_name((enum trouble_kind)k), args.only,
-				       strlen(args.only)) == 0;
-		if (!any)
-			usage();
-	}
+	if ((args.only && !is_kind(args.only)) || (args.without && !is_kind(args.without)))
+		usage();
 }
 
 /* ---- the run ---- */
@@ -103,7 +107,7 @@ static void begin(const char *folder)
 	cloud_open(folder, args.agents);
 	for (unsigned i = 0; i < args.agents; i++)
 		vehicles[i] = vehicle_open(i, folder, cloud_catalog());
-	trouble_open(vehicles, args.agents, args.every_s * NS_PER_S, args.only);
+	trouble_open(vehicles, args.agents, args.every_s * NS_PER_S, args.only, args.without);
 }
 
 static bool all_drained(void)
@@ -204,9 +208,10 @@ static void print_table(const struct verdict *v, uint64_t injected, double secon
 		       trouble_count((enum trouble_kind)k));
 	printf("\nsim: seed=%" PRIu64
 	       " hours=%.1f seconds=%.1f hours_per_second=%.1f events=%" PRIu64 " hash=%016" PRIx64
-	       " unsynced=%" PRIu64 "\n",
+	       " unsynced=%" PRIu64 " open=%" PRIu64 "\n",
 	       args.seed, (double)sim.now_ns / (double)HOUR_NS, seconds,
-	       (double)sim.now_ns / (double)HOUR_NS / seconds, sim.n_events, sim.hash, v->unsynced);
+	       (double)sim.now_ns / (double)HOUR_NS / seconds, sim.n_events, sim.hash, v->unsynced,
+	       v->open);
 	printf("faults: injected=%" PRIu64 " accepted=%" PRIu64 " delivered=%" PRIu64
 	       " gaps=%" PRIu64 " lost=%" PRIu64 " duplicated=%" PRIu64 "\n",
 	       injected, v->accepted, v->delivered, v->gaps, v->lost, v->duplicated);

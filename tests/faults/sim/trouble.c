@@ -16,7 +16,7 @@ static struct trouble {
 	struct vehicle *const *vehicles;
 	unsigned n;
 	int64_t every_ns;
-	const char *only;
+	const char *only, *without;
 	struct loop_timer next, broker_back, broker_well, unthrottled, restore;
 	struct loop_timer ends[MACHINES_MAX][LASTS_KINDS];
 	int64_t moved_ns[MACHINES_MAX]; /* of a wall clock */
@@ -310,9 +310,15 @@ static void agent_begins(enum trouble_kind k)
 	}
 }
 
+static bool begins(enum trouble_kind k, const char *with)
+{
+	return strncmp(kinds[k].name, with, strlen(with)) == 0;
+}
+
 static bool is_chosen(enum trouble_kind k)
 {
-	return !trouble.only || strncmp(kinds[k].name, trouble.only, strlen(trouble.only)) == 0;
+	return (!trouble.only || begins(k, trouble.only)) &&
+	       (!trouble.without || !begins(k, trouble.without));
 }
 
 static enum trouble_kind choose(void)
@@ -353,10 +359,12 @@ static void on_next(struct loop_timer *t)
 
 /* ---- life ---- */
 
-void trouble_open(struct vehicle *const *vehicles, unsigned n, int64_t every_ns, const char *only)
+void trouble_open(struct vehicle *const *vehicles, unsigned n, int64_t every_ns, const char *only,
+		  const char *without)
 {
 	trouble = (struct trouble){.vehicles = vehicles, .n = n, .every_ns = every_ns};
 	trouble.only = only;
+	trouble.without = without;
 	trouble.next = (struct loop_timer){.cb = on_next};
 	trouble.broker_back = (struct loop_timer){.cb = on_broker_back};
 	trouble.broker_well = (struct loop_timer){.cb = on_broker_well};

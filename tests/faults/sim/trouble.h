@@ -35,8 +35,10 @@ enum trouble_kind {
 
 const char *trouble_name(enum trouble_kind k);
 
-/* One every so long, on average. only: NULL, or what the kinds' names begin with. */
-void trouble_open(struct vehicle *const *vehicles, unsigned n, int64_t every_ns, const char *only);
+/* One every so long, on average. only, without: NULL, or what names of kinds begin
+ * with. */
+void trouble_open(struct vehicle *const *vehicles, unsigned n, int64_t every_ns, const char *only,
+		  const char *without);
 /* No more of it; what lasts is ended. */
 void trouble_end(void);
 uint64_t trouble_count(enum trouble_kind k);

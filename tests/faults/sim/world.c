@@ -250,6 +250,8 @@ static bool is_about(const struct event *e, const struct event *lost)
 		return false;
 	if (e->class < 0)
 		return e->at_ns > lost->at_ns - HOUR_NS && e->at_ns < lost->at_ns + HOUR_NS;
+	if (e->kind == EVENT_RECEIPT && e->at_ns > lost->at_ns + 5 * MINUTE_NS)
+		return false; /* all that come later cover it */
 	return e->class == lost->class && e->epoch == lost->epoch && e->from <= lost->through &&
 	       e->through >= lost->from;
 }

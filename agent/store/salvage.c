@@ -361,6 +361,9 @@ static int run(struct salvage *s, const struct salvage_aside *aside, sqlite3 *db
 		r = read_rows(s);
 	if (r == 0 && !salvage_told_any_here(&s->told))
 		r = guess_epochs(s);
+	for (size_t i = 0; r == 0 && i < UNSAVED_OLDER; i++)
+		if (aside->older[i] != 0)
+			r = salvage_told_here(&s->told, aside->older[i]);
 	return r < 0 ? r : tell_losses(s);
 }
 

@@ -17,6 +17,7 @@
 #pragma once
 
 #include "agent/store/seal.h"
+#include "agent/store/unsaved.h"
 #include "proto/gap.h"
 #include "proto/topic.h"
 
@@ -28,6 +29,9 @@ enum { SALVAGE_PATH_MAX = 4096 };
 struct salvage_aside {
 	char path[SALVAGE_PATH_MAX];
 	uint64_t epoch; /* that `<outbox>.unsaved` had noted; 0: not known */
+	/* For salvage_run: epochs that were before it, of which it may have had rows that are
+	 * nowhere to be read, nor what was told of them. 0: none. */
+	uint64_t older[UNSAVED_OLDER];
 };
 
 enum { SALVAGE_PENDING = 1 };

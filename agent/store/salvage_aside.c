@@ -98,6 +98,7 @@ static bool read_line(const char *path, const char *line, struct salvage_aside *
 	char suffix[64];
 	int n;
 
+	*ret = (struct salvage_aside){0};
 	if (sscanf(line, "%16" SCNx64 " %63[-.a-z0-9]", &ret->epoch, suffix) != 2 ||
 	    strncmp(suffix, ".corrupt-", 9) != 0)
 		return false;
@@ -214,6 +215,7 @@ int salvage_set_aside(const char *path, int64_t now_s, struct salvage_aside *ret
 	/* Of too many the oldest is given up: it stays, and is not looked at again. */
 	if (r == 0 && m->n == ASIDES_MAX)
 		memmove(&m->at[0], &m->at[1], --m->n * sizeof(m->at[0]));
+	*ret = (struct salvage_aside){0};
 	if (r == 0)
 		r = find_free_name(path, now_s, ret);
 	if (r == 0) {

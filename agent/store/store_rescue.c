@@ -140,13 +140,27 @@ static int on_gap(void *ctx, enum uplink_class class, uint64_t origin_epoch, uin
 	return store_add_gap(r->s, &r->w, &g);
 }
 
-static int take_one(struct store *s, const struct salvage_aside *aside, struct store_opened *opened,
+/* Only what is older than this one: of the others there is more to come. */
+static void find_older(const struct store *s, struct salvage_aside *aside)
+{
+	const uint64_t *older = s->unsaved.seqs.older;
+	size_t n = 0;
+
+	for (size_t i = 0; i + 1 < UNSAVED_OLDER; i++)
+		if (n > 0 || older[i] == aside->epoch)
+			aside->older[n++] = older[i + 1];
+}
+
+static int take_one(struct store *s, struct salvage_aside *aside, struct store_opened *opened,
 		    struct error *err)
 {
 	struct rescue r = {.s = s, .opened = opened};
 	const struct salvage_sink sink = {on_row, on_gap, on_commit, &r};
 	struct salvage_result result;
-	int e = salvage_run(aside, s->db, s->opt.seal, &sink, &result, err);
+	int e;
+
+	find_older(s, aside);
+	e = salvage_run(aside, s->db, s->opt.seal, &sink, &result, err);
 
 	e = finish(&r, e);
 	opened->salvaged_rows += result.rows;

@@ -35,13 +35,25 @@ bool store_log_was_whole(const struct store *s)
 	return noted->epoch == s->epoch && (noted->closed || noted->boot == s->opt.boot_id);
 }
 
+/* An outbox takes the place of another. */
+static void follow(struct unsaved_seqs *seqs, uint64_t epoch)
+{
+	if (unsaved_gave_any(seqs)) {
+		memmove(&seqs->older[1], &seqs->older[0],
+			(UNSAVED_OLDER - 1) * sizeof(seqs->older[0]));
+		seqs->older[0] = seqs->epoch;
+	}
+	seqs->epoch = epoch;
+}
+
 int store_reserve_seqs(struct store *s, const struct working *w)
 {
 	struct unsaved_seqs next = s->unsaved.seqs;
 	bool due = next.epoch != s->epoch || next.boot != s->opt.boot_id || next.closed;
 	int r = 0;
 
-	next.epoch = s->epoch;
+	if (next.epoch != s->epoch)
+		follow(&next, s->epoch);
 	next.boot = s->opt.boot_id;
 	next.closed = false;
 	for (unsigned k = 0; k < CLASS_COUNT; k++) {

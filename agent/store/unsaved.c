@@ -11,12 +11,12 @@
 /* A sector says it all, so that a power cut leaves the old or the new; the rest of the block is
  * there because file systems give out no less. Little-endian: note: magic, id, epoch, then batches
  * and samples of each class, then the CRC-32 of all before; seqs: magic, epoch, boot, closed, then
- * the last of each class, then the CRC-32. */
+ * the last of each class, older epochs, then the CRC-32. */
 enum {
 	SECTOR = 512,
 	FILE_BYTES = 4096,
 	NOTE_BYTES = 8 + 8 + 8 + CLASS_COUNT * 16 + 4,
-	SEQS_BYTES = 8 + 8 + 8 + 8 + CLASS_COUNT * 8 + 4,
+	SEQS_BYTES = 8 + 8 + 8 + 8 + CLASS_COUNT * 8 + UNSAVED_OLDER * 8 + 4,
 	PATH_BYTES_MAX = 4200,
 };
 
@@ -94,6 +94,8 @@ static void encode_seqs(const struct unsaved_seqs *seqs, struct buf *out)
 	buf_put_fixed64(out, seqs->closed);
 	for (size_t k = 0; k < CLASS_COUNT; k++)
 		buf_put_fixed64(out, seqs->last[k]);
+	for (size_t i = 0; i < UNSAVED_OLDER; i++)
+		buf_put_fixed64(out, seqs->older[i]);
 	seal_sector(out);
 }
 
@@ -107,6 +109,8 @@ static bool decode_seqs(struct unsaved_seqs *ret, const uint8_t bytes[static SEQ
 	seqs.closed = cursor_fixed64(&c) != 0;
 	for (size_t k = 0; k < CLASS_COUNT; k++)
 		seqs.last[k] = cursor_fixed64(&c);
+	for (size_t i = 0; i < UNSAVED_OLDER; i++)
+		seqs.older[i] = cursor_fixed64(&c);
 	if (!is_whole(bytes, SEQS_BYTES, seqs_magic))
 		return false;
 	*ret = seqs;

@@ -23,6 +23,8 @@ struct unsaved_note {
 	struct unsaved_count by[CLASS_COUNT];
 };
 
+enum { UNSAVED_OLDER = 4 };
+
 struct unsaved_seqs {
 	uint64_t epoch; /* that they are of; 0: nothing is known */
 	uint64_t boot;	/* in which this was noted */
@@ -30,6 +32,9 @@ struct unsaved_seqs {
 	 * or may not have been given. */
 	bool closed;
 	uint64_t last[CLASS_COUNT];
+	/* Of the outboxes before it that were set aside, the latest first: it may have rows and
+	 * gaps of them. 0: none. */
+	uint64_t older[UNSAVED_OLDER];
 };
 
 struct unsaved {

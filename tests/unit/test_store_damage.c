@@ -352,6 +352,56 @@ START_TEST(damaged_twice)
 }
 END_TEST
 
+/* The second time nothing can be read, not even that there were rows of the first epoch. */
+START_TEST(damaged_twice_and_nothing_left)
+{
+	struct store_opened opened;
+	struct store *s;
+
+	make_outbox(5);
+	damage_some_pages();
+	s = must_open(&opened);
+	check_all_told(s);
+	store_close(s);
+	ck_assert_int_eq(truncate(path, 0), 0);
+	if (_i)
+		overwrite(path, 0, "not a database, but long enough to be one", 40);
+	s = must_open(&opened);
+	ck_assert(opened.set_aside);
+	check_all_told(s);
+	ck_assert_uint_eq(n_rows, 0);
+	ck_assert_uint_eq(n_gaps, CLASS_COUNT);
+	store_close(s);
+}
+END_TEST
+
+/* What was taken over is in the file: a log that is lost right after takes nothing along. */
+START_TEST(log_is_lost_after_salvaging)
+{
+	struct store_opened opened;
+	char work[PATH + 32], note[PATH + 32];
+	struct store *s;
+	uint64_t rows;
+
+	make_outbox(3);
+	damage_some_pages();
+	s = must_open(&opened);
+	rows = opened.salvaged_rows;
+	snprintf(work, sizeof(work), "%s.copy", path);
+	snprintf(note, sizeof(note), "%s.copy.unsaved", path);
+	copy_file(path, work);
+	copy_file(name_of(".unsaved"), note);
+	store_close(s);
+	ck_assert_int_eq(rename(work, path), 0);
+	ck_assert_int_eq(rename(note, name_of(".unsaved")), 0);
+	s = must_open(&opened);
+	ck_assert(!opened.set_aside);
+	check_all_told(s);
+	ck_assert_uint_eq(n_rows, rows);
+	store_close(s);
+}
+END_TEST
+
 START_TEST(quota_holds)
 {
 	struct store_opened opened;
@@ -625,6 +675,8 @@ int main(void)
 	tcase_add_test(tc, most_of_it_comes_over);
 	tcase_add_test(tc, nothing_comes_over_and_all_is_told);
 	tcase_add_test(tc, damaged_twice);
+	tcase_add_loop_test(tc, damaged_twice_and_nothing_left, 0, 2);
+	tcase_add_test(tc, log_is_lost_after_salvaging);
 	tcase_add_test(tc, quota_holds);
 	tcase_add_test(tc, dropped_is_counted_once);
 	tcase_add_loop_test(tc, bad_spot_in_the_log, 0, 4);

@@ -143,7 +143,8 @@ struct store_count store_corrupt_found(struct store *s);
 void store_release(struct store *s);
 /* The highest seq that was ever given; 0: none. */
 uint64_t store_last_seq(const struct store *s, enum uplink_class class);
-/* The lowest seq that is in the outbox, or last_seq + 1. */
+/* The lowest seq that is in the outbox, or last_seq + 1; 1 where it cannot be read: nothing is
+ * known to be gone. */
 uint64_t store_first_seq(struct store *s, enum uplink_class class);
 
 /* The rows of these ranges (inclusive) are with the relay. They are not returned any more; they are

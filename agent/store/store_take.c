@@ -130,6 +130,8 @@ uint64_t store_first_seq(struct store *s, enum uplink_class class)
 	int r = find_row(s, class, 1, &row);
 
 	store_release(s);
+	if (r < 0)
+		return 1;
 	return r == DB_ROW ? row_seq(row.col[ROW_ID]) : s->w.classes[class].last_seq + 1;
 }
 

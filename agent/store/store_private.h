@@ -185,7 +185,7 @@ bool store_row_age(const struct store *s, const int64_t col[static ROW_COLUMNS],
 /* ---- store_take.c ---- */
 
 /* A row that cannot be read any more goes to the quarantine, with a gap in its place. */
-int store_retire_corrupt(struct store *s, enum uplink_class class, int64_t id) must_check;
+int store_retire_corrupt(struct store *s, int64_t id) must_check;
 
 /* ---- store_upgrade.c ---- */
 

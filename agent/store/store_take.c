@@ -115,7 +115,7 @@ int store_next(struct store *s, enum uplink_class class, uint64_t after, struct 
 		/* A gap takes its place, which is read next. Where that cannot be written now, the
 		 * rows behind it need not wait. */
 		e = retired == row.col[ROW_ID] ? -EBADMSG
-					       : store_retire_corrupt(s, class, row.col[ROW_ID]);
+					       : store_retire_corrupt(s, row.col[ROW_ID]);
 		retired = row.col[ROW_ID];
 		if (e == -EBADMSG)
 			return store_release(s), e;
@@ -356,26 +356,9 @@ static int quarantine_row(struct store *s, struct working *w, const struct store
 	return 0;
 }
 
-int store_quarantine(struct store *s, enum uplink_class class, uint64_t seq, enum gap_reason reason,
-		     struct store_count *ret)
+static int drop_gap(struct store *s, struct working *w, const struct stored_row *row)
 {
-	struct store_count count = {0};
-	struct stored_row row;
-	struct working w;
-	int r = store_begin(s, &w, STORE_LATER, true);
-
-	if (r < 0)
-		return r;
-	r = read_row(s, class, seq, seq, &row);
-	if (r == DB_ROW && row_is_gap(&row))
-		r = store_delete_row(s, &w, class, &row);
-	else if (r == DB_ROW)
-		r = quarantine_row(s, &w, &row, reason, &count);
-	r = store_finish(s, &w, r);
-	if (r < 0)
-		return r;
-	*ret = count;
-	return 0;
+	return store_delete_row(s, w, row_class(row->col[ROW_ID]), row);
 }
 
 /* A gap that cannot be read: what it stood for is taken to be up to the next row. */
@@ -397,8 +380,12 @@ static int retire_gap(struct store *s, struct working *w, const struct stored_ro
 	return r < 0 ? r : store_add_gap(s, w, &g);
 }
 
-int store_retire_corrupt(struct store *s, enum uplink_class class, int64_t id)
+/* One row goes to the quarantine; of a gap on_gap decides. */
+static int take_out(struct store *s, int64_t id, enum gap_reason reason,
+		    int (*on_gap)(struct store *s, struct working *w, const struct stored_row *row),
+		    struct store_count *ret)
 {
+	enum uplink_class class = row_class(id);
 	struct store_count count = {0};
 	struct stored_row row;
 	struct working w;
@@ -408,14 +395,28 @@ int store_retire_corrupt(struct store *s, enum uplink_class class, int64_t id)
 		return r;
 	r = read_row(s, class, row_seq(id), row_seq(id), &row);
 	if (r == DB_ROW && row_is_gap(&row))
-		r = retire_gap(s, &w, &row);
+		r = on_gap(s, &w, &row);
 	else if (r == DB_ROW)
-		r = quarantine_row(s, &w, &row, GAP_CORRUPT, &count);
+		r = quarantine_row(s, &w, &row, reason, &count);
 	r = store_finish(s, &w, r);
-	if (r == 0) {
-		s->corrupt.rows += count.rows;
-		s->corrupt.samples += count.samples;
-	}
+	if (r == 0)
+		*ret = count;
+	return r;
+}
+
+int store_quarantine(struct store *s, enum uplink_class class, uint64_t seq, enum gap_reason reason,
+		     struct store_count *ret)
+{
+	return take_out(s, row_id(class, seq), reason, drop_gap, ret);
+}
+
+int store_retire_corrupt(struct store *s, int64_t id)
+{
+	struct store_count count = {0};
+	int r = take_out(s, id, GAP_CORRUPT, retire_gap, &count);
+
+	s->corrupt.rows += count.rows;
+	s->corrupt.samples += count.samples;
 	return r;
 }
 

@@ -13,8 +13,8 @@
  * all from the n-th on failing; then the same for SQLite's, of which only some are taken, as there
  * are thousands. Afterwards nothing may be allocated that was not before.
  *
- * In the environment: ALLOC_POINTS: at most so many of each kind, 0: all; ALLOC_ONLY: the name of
- * one scenario; ALLOC_LOG: what is logged is shown. */
+ * In the environment: ALLOC_POINTS: at most so many of each kind, 0: all, for as long as it takes;
+ * ALLOC_ONLY: the name of one scenario; ALLOC_LOG: what is logged is shown. */
 struct alloc_scenario {
 	const char *name;
 	void (*set_up)(void); /* NULL: nothing */

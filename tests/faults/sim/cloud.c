@@ -270,6 +270,13 @@ void cloud_throttle(int64_t batches_per_s)
 		abort();
 }
 
+void cloud_settle(void)
+{
+	cloud.m.frozen_until = 0;
+	if (loop_timer_is_set(&cloud.start))
+		loop_timer_in(sim.loop, &cloud.start, 0);
+}
+
 void cloud_clock_moves(int64_t by_ns)
 {
 	cloud.m.wall_error_ns += by_ns;

@@ -26,6 +26,8 @@ void cloud_restore(int64_t away_ns);
 /* Batches a second and device that it takes; 0: all. */
 void cloud_throttle(int64_t batches_per_s);
 void cloud_clock_moves(int64_t by_ns);
+/* Nothing more goes wrong: it starts, where it does not run. */
+void cloud_settle(void);
 /* It runs, and nothing waits for a commit or a receipt. */
 bool cloud_is_idle(void);
 

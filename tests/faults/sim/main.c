@@ -145,6 +145,7 @@ static bool run(void)
 	while (world_step(until))
 		;
 	trouble_end();
+	cloud_settle();
 	for (unsigned i = 0; i < args.agents; i++)
 		vehicle_settle(vehicles[i]);
 	good = drain();

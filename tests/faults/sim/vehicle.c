@@ -427,6 +427,9 @@ bool vehicle_runs(const struct vehicle *v)
 void vehicle_settle(struct vehicle *v)
 {
 	v->settled = true;
+	v->m.frozen_until = 0;
+	if (loop_timer_is_set(&v->start))
+		loop_timer_in(sim.loop, &v->start, 0);
 	if (loop_timer_is_set(&v->synced))
 		loop_timer_in(sim.loop, &v->synced, 0);
 	else if (v->m.wall_error_ns != 0)

@@ -30,7 +30,8 @@ void vehicle_boots_wrong(struct vehicle *v, int64_t until_synced_ns);
 void vehicle_clock_moves(struct vehicle *v, int64_t by_ns);
 /* Batches come so many times as fast; 0: none come; 1: as ever. */
 void vehicle_load(struct vehicle *v, unsigned times);
-/* Nothing more goes wrong: the clock is right. The agent runs, or will. */
+/* Nothing more goes wrong: the clock is right, and the agent starts, where it does not run. No load
+ * comes any more. */
 void vehicle_settle(struct vehicle *v);
 /* Puts one batch of each class into the queue. */
 void vehicle_probe(struct vehicle *v);

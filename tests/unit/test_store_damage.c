@@ -402,6 +402,28 @@ START_TEST(log_is_lost_after_salvaging)
 }
 END_TEST
 
+/* The relay has all of it, says so, and forgets it: also what had the old names. */
+START_TEST(relay_forgets_what_came_over)
+{
+	struct receipt_range range = {1, 0};
+	struct store_opened opened;
+	struct store_count count;
+	struct store *s;
+
+	make_outbox(5);
+	damage_some_pages();
+	s = must_open(&opened);
+	range.to = store_last_seq(s, CLASS_BULK) - 1;
+	ck_assert_int_eq(store_ack(s, CLASS_BULK, &range, 1, &count), 0);
+	ck_assert_uint_gt(count.rows, 10);
+	ck_assert_int_eq(store_put_receipted(s, CLASS_BULK, &range), 0);
+	check_all_told(s);
+	for (uint64_t seq = 1; seq <= last_seq[CLASS_BULK]; seq++)
+		ck_assert_uint_eq(here[CLASS_BULK][seq] + in_gap[CLASS_BULK][seq], 1);
+	store_close(s);
+}
+END_TEST
+
 START_TEST(quota_holds)
 {
 	struct store_opened opened;
@@ -677,6 +699,7 @@ int main(void)
 	tcase_add_test(tc, damaged_twice);
 	tcase_add_loop_test(tc, damaged_twice_and_nothing_left, 0, 2);
 	tcase_add_test(tc, log_is_lost_after_salvaging);
+	tcase_add_test(tc, relay_forgets_what_came_over);
 	tcase_add_test(tc, quota_holds);
 	tcase_add_test(tc, dropped_is_counted_once);
 	tcase_add_loop_test(tc, bad_spot_in_the_log, 0, 4);

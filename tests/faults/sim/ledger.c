@@ -378,6 +378,22 @@ static void note_lost(unsigned agent, unsigned class, const struct ledger_batch 
 	event_print_around(&e);
 }
 
+/* Whether that may have become of a row that was confirmed: nothing else makes one vanish here. */
+static bool may_be(unsigned reason, const struct ledger_batch *b)
+{
+	switch (reason) {
+	case GAP_QUOTA:
+	case GAP_EXPIRED:
+		return true;
+	case GAP_UNSAVED: /* seqs that were reserved, and given before the power went */
+		return b->unsynced;
+	case GAP_RECEIPTED:
+		return b->stored_ns < last_restored_ns;
+	default:
+		return false;
+	}
+}
+
 static void judge_batch(struct verdict *v, unsigned agent, unsigned class,
 			const struct ledger_batch *b)
 {
@@ -389,8 +405,8 @@ static void judge_batch(struct verdict *v, unsigned agent, unsigned class,
 		return;
 	}
 	g = gap_of(&gaps[agent][class], b->epoch, b->seq);
-	if (g && g->reason == GAP_RECEIPTED && b->stored_ns >= last_restored_ns)
-		g = NULL; /* the relay has lost nothing */
+	if (g && !may_be(g->reason, b))
+		g = NULL;
 	v->accepted += b->n;
 	v->delivered += there;
 	v->of[class][0] += b->n;

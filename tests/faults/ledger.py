@@ -140,8 +140,10 @@ class Ledger:
         return gap.reason == "unsaved" and gap.samples == 0
 
     def may_be_gone(self, rows):
-        """Without number: a power cut took these, or the harness has damaged them."""
-        return self.cut_away(rows) or any(d >= when for d in self.agent.damages for _, when in rows)
+        """Without number: a power cut took these, the harness has damaged them, or the relay had them
+        before its log was replaced."""
+        return (self.cut_away(rows) or any(when == float("inf") for _, when in rows)
+                or any(d >= when for d in self.agent.damages for _, when in rows))
 
     def cut_away(self, rows):
         """Whether power cuts may have taken these. Of a relaxed class: young. Of another: what is

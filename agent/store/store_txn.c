@@ -250,11 +250,26 @@ static bool acks_are_old(const struct store *s)
 	return sum_acked(s).rows > 0 && mono_ns(s) - s->acked_at.ns >= ACKED_HELD_S * NS_PER_S;
 }
 
-/* What has receipts waits for an insert, or until it is old: to sync what was inserted before is no
- * reason to write more. */
+static bool sync_is_due(const struct store *s)
+{
+	return s->unsynced && mono_ns(s) - s->unsynced_at.ns >= s->opt.sync_ns;
+}
+
+/* What has receipts waits for an insert, or until it is old, and then for the next sync: neither is
+ * a reason for the other, since each writes pages again. */
 int store_tend(struct store *s)
 {
-	return acks_are_old(s) || s->boot_dirty ? store_flush(s) : store_sync(s);
+	struct working w;
+	int r = 0;
+
+	if (acks_are_old(s) || s->boot_dirty) {
+		r = store_begin(s, &w, STORE_LATER, true);
+		if (r == 0)
+			r = store_finish(s, &w, 0);
+	}
+	if (r == -ENOSPC)
+		return store_make_space(s);
+	return r == 0 && sync_is_due(s) ? store_sync(s) : r;
 }
 
 int store_flush(struct store *s)

@@ -260,8 +260,17 @@ START_TEST(receipts_wait_until_they_are_old)
 	tend_when_due(s, 10);
 	ck_assert_uint_eq(faulty_vfs_calls(FAULTY_WRITE), 0);
 	ck_assert_uint_eq(faulty_vfs_calls(FAULTY_SYNC), 1);
-	tend_when_due(s, 20);
+	/* Before it is due, nothing happens. */
+	put_bulk(s, 1);
+	faulty_vfs_plan(NULL);
+	ck_assert_int_eq(store_tend(s), 0);
+	ck_assert_uint_eq(faulty_vfs_calls(FAULTY_CHANGES), 0);
+	tend_when_due(s, 10);
+	tend_when_due(s, 10);
 	ck_assert_uint_gt(faulty_vfs_calls(FAULTY_WRITE), 0);
+	ck_assert_uint_eq(faulty_vfs_calls(FAULTY_SYNC), 0);
+	tend_when_due(s, 10);
+	ck_assert_uint_eq(faulty_vfs_calls(FAULTY_SYNC), 1);
 	ck_assert(!store_flush_due(s, &due));
 	store_close(s);
 	faulty_vfs_remove();

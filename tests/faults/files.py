@@ -192,7 +192,7 @@ class Outbox:
                 if head_of(wal) != before:
                     return None
                 return self.read(copy, after)
-            except (sqlite3.Error, OSError):
+            except (sqlite3.Error, OSError, UnicodeDecodeError):  # its error text may quote damage
                 return None
 
     def still(self):
@@ -202,7 +202,7 @@ class Outbox:
         with tempfile.TemporaryDirectory(prefix="towline-faults-") as folder:
             try:
                 return self.read(copied(self.path, folder))
-            except sqlite3.Error:
+            except (sqlite3.Error, UnicodeDecodeError):
                 return None
 
 

@@ -17,6 +17,8 @@ int hole_check(struct hole *h, const struct receipt *r, uint64_t first, uint64_t
 	uint64_t from = r->acked_through + 1;
 	uint64_t end = r->n_ranges > 0 ? smaller(r->ranges[0].from, first) : first;
 
+	if (r->acked_through >= h->told)
+		h->told = 0; /* it has that gap; if it forgets once more, it is told once more */
 	if (from >= end || from <= h->told) {
 		h->from = 0;
 		return 0;

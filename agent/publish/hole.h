@@ -15,7 +15,8 @@
 struct hole {
 	uint64_t from, to; /* suspected; from 0: none */
 	uint64_t last;	   /* highest seq that was given then */
-	uint64_t told;	   /* none up to here is told again, in this connection */
+	uint64_t told;	   /* none up to here is told again, until the relay has it, or in this
+			      connection */
 };
 
 enum { HOLE_PROVEN = 1 };

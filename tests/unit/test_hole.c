@@ -49,6 +49,21 @@ START_TEST(forgotten_is_proven_by_a_new_row)
 }
 END_TEST
 
+/* Its disk is set back twice, and the connection stays. */
+START_TEST(forgotten_twice_is_told_twice)
+{
+	ck_assert_int_eq(told(5, 11, 11, 12, 12), 0);
+	ck_assert_int_eq(told(5, 11, 13, 14, 13), HOLE_PROVEN);
+	hole_told(&h, &hole);
+	ck_assert_int_eq(told(9, 11, 14, 15, 15), 0); /* it has a part of the gap */
+	ck_assert_int_eq(told(16, 0, 0, 17, 16), 0);
+	ck_assert_int_eq(told(7, 17, 17, 18, 17), 0);
+	ck_assert_int_eq(told(7, 17, 18, 19, 18), HOLE_PROVEN);
+	ck_assert_uint_eq(hole.from, 8);
+	ck_assert_uint_eq(hole.to, 16);
+}
+END_TEST
+
 START_TEST(it_may_have_lost_all)
 {
 	ck_assert_int_eq(told(0, 11, 11, 12, 11), 0);
@@ -102,6 +117,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test(tc, a_relay_that_has_all);
 	tcase_add_test(tc, forgotten_is_proven_by_a_new_row);
+	tcase_add_test(tc, forgotten_twice_is_told_twice);
 	tcase_add_test(tc, it_may_have_lost_all);
 	tcase_add_test(tc, late_and_replayed_receipts_prove_nothing);
 	tcase_add_test(tc, holes_that_close_are_none);

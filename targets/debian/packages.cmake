@@ -25,8 +25,8 @@ set(tools_SUMMARY "command line of Towline: vehicles, signals, catalogs, bus log
 set(tools_SECTION utils)
 set(tools_TEXT
 "towline shows the vehicles of a relay and their signals, compiles DBC
-files into catalogs, decodes bus logs to CSV or JSON, and plays them onto
-CAN interfaces.")
+files into catalogs, decodes bus logs to CSV or JSON, plays them onto
+CAN interfaces, and is a certificate authority for development.")
 
 # Libraries that programs may need, by soname, with the package of Debian 12 and the least version
 # that has all that we use. CMakeLists.txt takes those that are needed and refuses others.
@@ -37,6 +37,7 @@ set(TOWLINE_LIBRARIES
 	"ld-linux-armhf.so.3|libc6 (>= 2.36)"
 	"ld-linux-x86-64.so.2|libc6 (>= 2.36)"
 	"libgcc_s.so.1|libgcc-s1 (>= 3.5)"
+	"libcrypto.so.3|libssl3 (>= 3.0.0)"
 	"libcurl.so.4|libcurl4 (>= 7.88.1)"
 	"libinih.so.1|libinih1 (>= 55)"
 	"libjansson.so.4|libjansson4 (>= 2.14)"

@@ -31,6 +31,7 @@ extern const struct cli_command cmd_delivery;
 extern const struct cli_command cmd_history;
 extern const struct cli_command cmd_tail;
 extern const struct cli_command cmd_can;
+extern const struct cli_command cmd_ca;
 
 /* "towline: decode: ..." on stderr; returns code, so that a command ends with it. */
 int cli_fail(int code, const char *fmt, ...) printf_like(2, 3);

@@ -2,6 +2,7 @@
 #include "agent/config/config.h"
 #include "agent/store/seal.h"
 #include "base/log.h"
+#include "base/mqtt_conf.h"
 #include "base/program.h"
 
 #include <malloc.h>
@@ -52,6 +53,8 @@ static int check_config(const struct conf *c, const char *path)
 		r = config_check_buses(c, path, cat, &err);
 	if (r == 0)
 		r = config_seal(&seal, c, path, timebase_system(), &err);
+	if (r == 0)
+		r = mqtt_conf_check_dates(c, path, &err);
 	if (r == 0)
 		printf("%s: fine, %zu of %zu signals\n", path, collect_wanted_count(col),
 		       cat->n_signals);

@@ -3,6 +3,8 @@
 #include "base/mqtt_backoff.h"
 #include "base/mqtt_link.h"
 #include "base/mqtt_packet.h"
+#include "base/mqtt_uri.h"
+#include "base/mqtt_watch.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +14,6 @@ enum {
 	CHUNKS_A_TURN = 16, /* then the loop's other objects get their turn */
 	ALIASES_MAX = 32,
 	STABLE_S = 10, /* a connection that lasted so long makes the backoff start anew */
-	DEFAULT_PORT = 1883,
 };
 
 enum state {
@@ -36,6 +37,7 @@ struct mqtt {
 	struct mqtt_backoff backoff;
 	struct loop_timer timer;
 	struct loop_wake wake;
+	struct mqtt_watch watch;
 	bool *freed; /* while events are dispatched: a handler called mqtt_free */
 
 	/* Of the present connection. */
@@ -186,6 +188,7 @@ static void dispatch(struct mqtt *m, struct mqtt_event *e)
 		on_opened(m, (struct mqtt_opened *)e);
 		break;
 	case MQTT_EVENT_ENDED:
+		m->stats.tls_failures += ((struct mqtt_ended *)e)->tls;
 		end_connection(m, ((struct mqtt_ended *)e)->reason);
 		break;
 	case MQTT_EVENT_MESSAGE:
@@ -354,6 +357,7 @@ void mqtt_get_stats(const struct mqtt *m, struct mqtt_stats *ret)
 {
 	*ret = m->stats;
 	ret->queue_waits = mqtt_link_waits(m->link);
+	ret->certificate_until = m->watch.until;
 }
 
 /* --- life --- */
@@ -368,54 +372,41 @@ static bool options_valid(const struct mqtt_options *o)
 	       (!o->will_topic || mqtt_packet_topic_valid(o->will_topic));
 }
 
-static bool port_valid(const char *text)
+static void on_certificate(void *ctx, enum mqtt_certificate what, const char *text)
 {
-	char *end;
-	long port;
+	struct mqtt *m = ctx;
 
-	if (*text < '0' || *text > '9')
-		return false;
-	port = strtol(text, &end, 10);
-	return *end == '\0' && port >= 1 && port <= UINT16_MAX;
+	if (m->handlers->certificate)
+		m->handlers->certificate(m->ctx, what, text);
 }
 
-/* "mqtt://host[:port]" or "tcp://..."; [host] when it is an IPv6 address. Sets *ret to host:port.
- */
-static int parse_uri(const char *uri, char **ret)
+const char *mqtt_certificate_event(enum mqtt_certificate what)
 {
-	const char *host, *end, *port;
-	int n;
+	static const char *const names[] = {
+		[MQTT_CERTIFICATE_CHANGED] = "certificate_changed",
+		[MQTT_CERTIFICATE_DATES] = "certificate_dates",
+		[MQTT_CERTIFICATE_UNUSABLE] = "certificate_unusable",
+	};
 
-	if (strncmp(uri, "mqtt://", 7) == 0)
-		host = uri + 7;
-	else if (strncmp(uri, "tcp://", 6) == 0)
-		host = uri + 6;
-	else
-		return -EINVAL;
-	end = *host == '[' ? strchr(host, ']') : host + strcspn(host, ":");
-	if (!end || end == host || strpbrk(host, "/ @?#"))
-		return -EINVAL;
-	port = *end == ']' ? end + 1 : end;
-	if (*port != '\0' && (*port != ':' || !port_valid(port + 1)))
-		return -EINVAL;
-	n = *port ? asprintf(ret, "%s", host) : asprintf(ret, "%s:%d", host, DEFAULT_PORT);
-	return n < 0 ? -ENOMEM : 0;
+	return names[what];
 }
 
 static int new_link(struct mqtt *m, const struct mqtt_options *opt)
 {
-	cleanup(free_ptr) char *uri = NULL;
-	int r = parse_uri(opt->uri, &m->place);
+	struct mqtt_uri uri;
+	int r = mqtt_uri_parse(opt->uri, &uri);
 
-	if (r < 0) {
-		m->place = NULL;
+	if (r < 0)
 		return r;
-	}
-	if (asprintf(&uri, "tcp://%s", m->place) < 0) {
-		uri = NULL;
+	if ((uri.tls && !opt->ca) || (opt->key && !opt->certificate))
+		return -EINVAL;
+	m->place = strdup(uri.place);
+	if (!m->place)
 		return -ENOMEM;
-	}
-	return mqtt_link_new(&m->link, opt, uri, m->place, &m->wake);
+	r = mqtt_link_new(&m->link, opt, &uri, &m->wake);
+	if (r == 0 && uri.tls)
+		mqtt_watch_start(&m->watch, m->loop, mqtt_link_tls(m->link), on_certificate, m);
+	return r;
 }
 
 static int join_loop(struct mqtt *m)
@@ -464,6 +455,7 @@ struct mqtt *mqtt_free(struct mqtt *m)
 {
 	if (!m)
 		return NULL;
+	mqtt_watch_stop(&m->watch);
 	if (m->freed) {
 		*m->freed = true; /* on_wake still holds events: it frees the link */
 		mqtt_link_mute(m->link);

@@ -14,7 +14,13 @@
 struct mqtt;
 
 struct mqtt_options {
-	const char *uri; /* "mqtt://host:port"; copied, as all texts here */
+	/* "mqtt://host[:1883]", or "mqtts://host[:8883]": TLS 1.2 or later, and the certificate of
+	 * the broker must be of ca, for a server and for host, which no option changes. Copied, as
+	 * all texts here. */
+	const char *uri;
+	const char *ca;		 /* mqtts: PEM file of whom to trust, nobody else is */
+	const char *certificate; /* PEM file, with its chain; NULL: this client has none */
+	const char *key;	 /* PEM file, no pass phrase; NULL: it is in certificate, too */
 	const char *client_id;
 	const char *username; /* NULL: none */
 	const char *password;
@@ -41,6 +47,12 @@ struct mqtt_message {
 	bool retained;
 };
 
+enum mqtt_certificate {
+	MQTT_CERTIFICATE_CHANGED,  /* other files, which are fine */
+	MQTT_CERTIFICATE_DATES,	   /* not valid yet, or no more */
+	MQTT_CERTIFICATE_UNUSABLE, /* missing, unreadable, or not belonging together */
+};
+
 /* Each may be NULL. */
 struct mqtt_handlers {
 	void (*connected)(void *ctx, bool session_present);
@@ -52,15 +64,22 @@ struct mqtt_handlers {
 	 * >= 0x80 refused. 0x10 (no matching subscriber) comes as 0x00 from Paho 1.3.12. */
 	void (*published)(void *ctx, uint64_t cookie, int reason);
 	void (*subscribed)(void *ctx, const char *filter, int reason);
+	/* mqtts: ca, certificate or key were replaced, which a connection that is there outlives,
+	 * or are not well: from the start, or since the clock went on. text is for the log. */
+	void (*certificate)(void *ctx, enum mqtt_certificate what, const char *text);
 };
+
+/* "certificate_changed", "certificate_dates", "certificate_unusable": names for a log. */
+const char *mqtt_certificate_event(enum mqtt_certificate what);
 
 /* PUBLISH packets in flight at once, whatever the broker's Receive Maximum. Paho's lists are
  * linear: a long window costs more than it gains. */
 enum { MQTT_INFLIGHT_MAX = 256, MQTT_SUBSCRIBES_MAX = 64 };
 
 /* Starts to connect as soon as the loop runs. handlers is borrowed for m's life; they run on the
- * loop's thread and may call mqtt_free. Returns 0, -EINVAL (uri is not mqtt://host[:port] or
- * tcp://..., no client_id, a number out of its range), -ENOMEM, or -errno of threads. */
+ * loop's thread and may call mqtt_free. Returns 0, -EINVAL (uri is not as above, or tcp://...;
+ * mqtts without ca, or with an IPv6 address; a key without certificate; no client_id; a number out
+ * of its range), -ENOMEM, or -errno of threads. Files are looked at when they are used. */
 int mqtt_new(struct mqtt **ret, struct loop *l, const struct mqtt_options *opt,
 	     const struct mqtt_handlers *handlers, void *ctx) must_check;
 /* Disconnects and frees; NULL is fine; always returns NULL. Gives what is in flight up to 500 ms,
@@ -95,6 +114,8 @@ int mqtt_subscribe(struct mqtt *m, const char *filter, int qos) must_check;
 /* Counters since mqtt_new. */
 struct mqtt_stats {
 	uint64_t connects, disconnects, failed_attempts;
+	uint64_t tls_failures;	   /* of failed_attempts: files, handshake, a certificate refused */
+	int64_t certificate_until; /* seconds since 1970 at which certificate ends; 0: none */
 	uint64_t published,
 		published_bytes; /* bytes of MQTT packets by the specification's sizes */
 	uint64_t received;

@@ -82,21 +82,41 @@ void mqtt_link_post_opened(struct mqtt_link *k, const struct mqtt_opened *o)
 	pthread_mutex_unlock(&k->lock);
 }
 
-void mqtt_link_post_ended(struct mqtt_link *k, const char *fmt, ...)
+static void post_ended(struct mqtt_link *k, bool tls, const char *fmt, va_list args)
 {
-	va_list args;
-
 	pthread_mutex_lock(&k->lock);
 	k->connected = false;
 	if (k->accepting && !k->ended.posted) {
-		va_start(args, fmt);
 		vsnprintf(k->ended.reason, sizeof(k->ended.reason), fmt, args);
-		va_end(args);
+		k->ended.tls = tls;
 		k->ended.posted = true;
 		post(k, &k->ended.event, MQTT_EVENT_ENDED);
 	}
 	pthread_cond_signal(&k->work);
 	pthread_mutex_unlock(&k->lock);
+}
+
+void mqtt_link_post_ended(struct mqtt_link *k, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	post_ended(k, false, fmt, args);
+	va_end(args);
+}
+
+static void printf_like(2, 3) post_tls_ended(struct mqtt_link *k, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	post_ended(k, true, fmt, args);
+	va_end(args);
+}
+
+void mqtt_link_post_tls_ended(struct mqtt_link *k, const char *place, const char *why)
+{
+	post_tls_ended(k, "cannot connect to %s: TLS: %s", place, why);
 }
 
 static bool has_room(const struct mqtt_link *k, size_t bytes)
@@ -493,8 +513,13 @@ static int start_worker(struct mqtt_link *k)
 	return -r;
 }
 
-int mqtt_link_new(struct mqtt_link **ret, const struct mqtt_options *opt, const char *uri,
-		  const char *place, struct loop_wake *wake)
+const struct mqtt_tls *mqtt_link_tls(const struct mqtt_link *k)
+{
+	return &k->paho.tls;
+}
+
+int mqtt_link_new(struct mqtt_link **ret, const struct mqtt_options *opt,
+		  const struct mqtt_uri *uri, struct loop_wake *wake)
 {
 	struct mqtt_link *k = calloc(1, sizeof(*k));
 	int r;
@@ -507,7 +532,7 @@ int mqtt_link_new(struct mqtt_link **ret, const struct mqtt_options *opt, const 
 	k->commands_end = &k->commands;
 	k->queue_max = opt->queue_bytes;
 	mqtt_link_reset(k);
-	r = mqtt_paho_init(&k->paho, k, opt, uri, place);
+	r = mqtt_paho_init(&k->paho, k, opt, uri);
 	if (r == 0)
 		r = start_worker(k);
 	if (r < 0) {

@@ -8,6 +8,8 @@
 
 #include "base/loop.h"
 #include "base/mqtt.h"
+#include "base/mqtt_tls.h"
+#include "base/mqtt_uri.h"
 
 struct mqtt_link;
 
@@ -38,7 +40,8 @@ struct mqtt_opened {
 struct mqtt_ended {
 	struct mqtt_event event;
 	bool posted;
-	char reason[192];
+	bool tls; /* TLS is why */
+	char reason[384];
 };
 
 struct mqtt_received {
@@ -69,10 +72,11 @@ struct mqtt_sub {
 	char filter[];
 };
 
-/* Copies the options and posts wake when events are there. uri is Paho's, "tcp://..."; place is
- * host:port for texts. */
-int mqtt_link_new(struct mqtt_link **ret, const struct mqtt_options *opt, const char *uri,
-		  const char *place, struct loop_wake *wake) must_check;
+/* Copies the options and posts wake when events are there. uri is that of opt. */
+int mqtt_link_new(struct mqtt_link **ret, const struct mqtt_options *opt,
+		  const struct mqtt_uri *uri, struct loop_wake *wake) must_check;
+/* Its copies, for its life. */
+const struct mqtt_tls *mqtt_link_tls(const struct mqtt_link *k);
 /* Ends the connection, giving what is in flight up to 500 ms, and frees. Returns after 1 s even if
  * Paho does not: the worker then frees the rest when it can. wake is not posted from here on. */
 void mqtt_link_free(struct mqtt_link *k);
@@ -115,7 +119,8 @@ bool mqtt_link_credit(struct mqtt_link *k, size_t bytes);
 /* --- for base/mqtt_paho.c, from the worker's and Paho's threads --- */
 
 void mqtt_link_post_opened(struct mqtt_link *k, const struct mqtt_opened *o);
-/* Only the first of a connection counts. */
+/* Only the first of a connection counts. The first form when TLS is why. */
+void mqtt_link_post_tls_ended(struct mqtt_link *k, const char *place, const char *why);
 void mqtt_link_post_ended(struct mqtt_link *k, const char *fmt, ...) printf_like(2, 3);
 /* Waits for room. r is one piece of malloc, and goes with its event. False: not taken, for the
  * connection is to be closed. */

@@ -12,10 +12,12 @@ struct mqtt_paho {
 	struct mqtt_options opt;
 	char *uri, *place, *client_id, *username, *password, *will_topic;
 	void *will_payload;
+	char *ca, *certificate, *key;
+	struct mqtt_tls tls; /* of these; without ca: none */
 };
 
 int mqtt_paho_init(struct mqtt_paho *p, struct mqtt_link *link, const struct mqtt_options *opt,
-		   const char *uri, const char *place) must_check;
+		   const struct mqtt_uri *uri) must_check;
 void mqtt_paho_deinit(struct mqtt_paho *p);
 
 /* Creates a client and starts to connect; posts opened or ended. */

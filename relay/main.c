@@ -1,6 +1,7 @@
 /* towline-relay: from the broker to the stream, the last-known state and the HTTP API. */
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/mqtt_conf.h"
 #include "base/program.h"
 #include "relay/relay.h"
 
@@ -133,7 +134,9 @@ static int run(const char *path, bool check_only)
 		return r == -ENOMEM ? EXIT_FAILURE : PROGRAM_EXIT_USAGE;
 	}
 	if (check_only) {
-		printf("%s: good\n", path);
+		r = mqtt_conf_check_dates(p.conf, path, &err);
+		if (r == 0)
+			printf("%s: good\n", path);
 	} else {
 		(void)signal(SIGPIPE, SIG_IGN);
 		log_set_level((enum log_level)conf_enum(p.conf, "relay", NULL, "log_level"));
@@ -143,7 +146,7 @@ static int run(const char *path, bool check_only)
 	conf_free(p.conf);
 	if (r < 0) {
 		fprintf(stderr, "towline-relay: %s\n", err.text);
-		return EXIT_FAILURE;
+		return check_only ? PROGRAM_EXIT_USAGE : EXIT_FAILURE;
 	}
 	return EXIT_SUCCESS;
 }

@@ -28,6 +28,12 @@ static const struct conf_section sections[] = {
 	{"http", false, "The HTTP API."},
 };
 
+#define PEM_FILE(name, text)                                                                       \
+	{                                                                                          \
+		.section = "mqtt", .key = name, .type = CONF_STRING, .def = "", .max = 1024,       \
+		.help = "mqtts: PEM file of " text                                                 \
+	}
+
 static const struct conf_key keys[] = {
 	{.section = "relay",
 	 .key = "data_dir",
@@ -48,7 +54,20 @@ static const struct conf_key keys[] = {
 	 .def = "mqtt://127.0.0.1:1883",
 	 .min = 1,
 	 .max = 512,
-	 .help = "Broker."},
+	 .help = "Broker: mqtts://host[:8883], which is TLS, or mqtt://host[:1883], on this "
+		 "machine."},
+	PEM_FILE("ca", "the CAs that the broker's certificate may be of. Replaced files,\n"
+		       "also of the next two keys, are used from the next connection on."),
+	PEM_FILE("certificate", "the relay's certificate, with its chain. Empty: none."),
+	PEM_FILE("key", "its private key, mode 0600, no pass phrase. Empty: it is in the\n"
+			"certificate's file."),
+	{.section = "mqtt",
+	 .key = "insecure",
+	 .type = CONF_BOOL,
+	 .def = "false",
+	 .help = "Plain mqtt:// to a broker on another machine, too: whoever is on the way reads "
+		 "and\n"
+		 "changes all."},
 	{.section = "mqtt",
 	 .key = "client_id",
 	 .type = CONF_STRING,

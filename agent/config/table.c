@@ -59,7 +59,21 @@ static const struct conf_key keys[] = {
 	       "which the relay reads once it has it, too (`towline dictionary push`); empty: "
 	       "none"),
 
-	STRING("mqtt", "uri", "mqtt://127.0.0.1:1883", 1, 512, false, "mqtt://host[:port]"),
+	STRING("mqtt", "uri", "mqtt://127.0.0.1:1883", 1, 512, false,
+	       "mqtts://host[:8883], which is TLS, or mqtt://host[:1883], for brokers on this "
+	       "machine"),
+	STRING("mqtt", "ca", "", 0, 1024, false,
+	       "mqtts: PEM file of the CAs that the broker's certificate may be of. Replaced "
+	       "files, "
+	       "also of the next two keys, are used from the next connection on"),
+	STRING("mqtt", "certificate", "", 0, 1024, false,
+	       "mqtts: PEM file of this device's certificate, with its chain; empty: none"),
+	STRING("mqtt", "key", "", 0, 1024, false,
+	       "mqtts: PEM file of its private key, mode 0600, no pass phrase; empty: it is in the "
+	       "certificate's file"),
+	BOOLEAN("mqtt", "insecure", "false",
+		"Plain mqtt:// to brokers on other machines, too: whoever is on the way reads and "
+		"changes all"),
 	STRING("mqtt", "username", "", 0, 256, false, "Empty: none"),
 	STRING("mqtt", "password", "", 0, 256, false, "Empty: none"),
 	INTEGER("mqtt", "keepalive_s", "30", 5, 65535, false, "Seconds of silence before a ping"),

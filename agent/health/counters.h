@@ -93,6 +93,8 @@
 	X(connected, "1 while connected to the broker")                                            \
 	X(connects, "connections made")                                                            \
 	X(connect_failures, "attempts that failed")                                                \
+	X(tls_failures, "of these: for certificates, keys or the TLS handshake")                   \
+	X(certificate_until, "seconds since 1970 at which the certificate ends; 0: none")          \
 	X(sources_active, "sources that have not ended")
 
 struct counters {

@@ -24,6 +24,8 @@ void publish_show(struct publish *p)
 	counter_set(&p->counters->bytes_published, stats.published_bytes);
 	counter_set(&p->counters->connects, stats.connects);
 	counter_set(&p->counters->connect_failures, stats.failed_attempts);
+	counter_set(&p->counters->tls_failures, stats.tls_failures);
+	counter_set(&p->counters->certificate_until, (uint64_t)stats.certificate_until);
 }
 
 void publish_report(struct publish *p, const char *event, enum uplink_class class, int r)
@@ -86,7 +88,7 @@ static void on_connected(void *ctx, bool session_present)
 static void on_disconnected(void *ctx, const char *reason)
 {
 	struct publish *p = ctx;
-	char quoted[128];
+	char quoted[256];
 
 	log_warn("mqtt_disconnected", "what=%s", log_quote(quoted, sizeof(quoted), reason));
 	counter_set(&p->counters->connected, 0);
@@ -150,12 +152,26 @@ static void on_published(void *ctx, uint64_t cookie, int reason)
 	publish_pump(p);
 }
 
+static void on_certificate(void *ctx, enum mqtt_certificate what, const char *text)
+{
+	const char *event = mqtt_certificate_event(what);
+	char quoted[256];
+
+	(void)ctx;
+	log_quote(quoted, sizeof(quoted), text);
+	if (what == MQTT_CERTIFICATE_CHANGED)
+		log_info(event, "what=%s", quoted);
+	else
+		log_error(event, "what=%s", quoted);
+}
+
 static const struct mqtt_handlers handlers = {
 	.connected = on_connected,
 	.disconnected = on_disconnected,
 	.message = on_message,
 	.published = on_published,
 	.subscribed = on_subscribed,
+	.certificate = on_certificate,
 };
 
 /* ---- life ---- */

@@ -166,6 +166,11 @@ static void broker(struct buf *b, const struct ingest_stats *s)
 	one(b, "broker_disconnects_total", "counter", "Connections lost.", s->mqtt.disconnects);
 	one(b, "broker_failed_attempts_total", "counter", "Connections that could not be made.",
 	    s->mqtt.failed_attempts);
+	one(b, "broker_tls_failures_total", "counter",
+	    "Of these: for certificates, keys or the TLS handshake.", s->mqtt.tls_failures);
+	one(b, "broker_certificate_until_seconds", "gauge",
+	    "Seconds since 1970 at which the relay's certificate ends; 0: it has none.",
+	    (uint64_t)s->mqtt.certificate_until);
 	one(b, "broker_received_total", "counter", "Messages received.", s->mqtt.received);
 }
 

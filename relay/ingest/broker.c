@@ -103,7 +103,7 @@ static void on_connected(void *ctx, bool session_present)
 static void on_disconnected(void *ctx, const char *reason)
 {
 	struct ingest *in = ctx;
-	char quoted[128];
+	char quoted[256];
 
 	log_warn("broker_disconnected", "uri=%s reason=%s", in->opt.mqtt.uri,
 		 log_quote(quoted, sizeof(quoted), reason));
@@ -128,12 +128,26 @@ static void on_published(void *ctx, uint64_t cookie, int reason)
 	log_warn("receipt_refused", "reason=0x%02x", (unsigned)reason);
 }
 
+static void on_certificate(void *ctx, enum mqtt_certificate what, const char *text)
+{
+	const char *event = mqtt_certificate_event(what);
+	char quoted[256];
+
+	(void)ctx;
+	log_quote(quoted, sizeof(quoted), text);
+	if (what == MQTT_CERTIFICATE_CHANGED)
+		log_info(event, "what=%s", quoted);
+	else
+		log_error(event, "what=%s", quoted);
+}
+
 static const struct mqtt_handlers handlers = {
 	.connected = on_connected,
 	.disconnected = on_disconnected,
 	.message = on_message,
 	.published = on_published,
 	.subscribed = on_subscribed,
+	.certificate = on_certificate,
 };
 
 int broker_open(struct ingest *in)

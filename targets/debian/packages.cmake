@@ -43,7 +43,6 @@ set(TOWLINE_LIBRARIES
 	"libjansson.so.4|libjansson4 (>= 2.14)"
 	"libmicrohttpd.so.12|libmicrohttpd12 (>= 0.9.75)"
 	"libmnl.so.0|libmnl0 (>= 1.0.4)"
-	"libpaho-mqtt3a.so.1|libpaho-mqtt1.3 (>= 1.3.12)"
 	"libpaho-mqtt3as.so.1|libpaho-mqtt1.3 (>= 1.3.12)"
 	"libprotobuf-c.so.1|libprotobuf-c1 (>= 1.4.1)"
 	"libsocketcan.so.2|libsocketcan2 (>= 0.0.12)"

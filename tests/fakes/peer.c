@@ -71,11 +71,21 @@ static void on_subscribed(void *ctx, const char *filter, int reason)
 	p->last_sub_reason = reason;
 }
 
+static void on_certificate(void *ctx, enum mqtt_certificate what, const char *text)
+{
+	struct peer *p = ctx;
+
+	p->n_certificates++;
+	p->last_certificate = what;
+	snprintf(p->certificate_text, sizeof(p->certificate_text), "%s", text);
+}
+
 static const struct mqtt_handlers handlers = {.connected = on_connected,
 					      .disconnected = on_disconnected,
 					      .message = on_message,
 					      .published = on_published,
-					      .subscribed = on_subscribed};
+					      .subscribed = on_subscribed,
+					      .certificate = on_certificate};
 
 struct mqtt_options peer_options(const char *uri, const char *client_id)
 {

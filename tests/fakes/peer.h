@@ -16,7 +16,7 @@ struct peer {
 	struct mqtt *mqtt;
 	int connects, disconnects;
 	bool session_present; /* of the last connect */
-	char reason[256];     /* of the last disconnect */
+	char reason[384];     /* of the last disconnect */
 
 	struct peer_message *messages;
 	size_t n_messages, messages_cap;
@@ -26,6 +26,9 @@ struct peer {
 	int last_reason;  /* of the last published */
 	size_t n_refused; /* published with a reason of 0x80 or more */
 	int n_subscribed, last_sub_reason;
+	int n_certificates;
+	enum mqtt_certificate last_certificate;
+	char certificate_text[256];
 
 	const char *subscribe;		    /* when connected; NULL: nothing */
 	void (*on_message)(struct peer *p); /* after the message was recorded; NULL: nothing */

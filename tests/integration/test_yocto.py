@@ -46,12 +46,12 @@ def test_libraries_are_those_that_cmake_asks_for():
     """Every library that the agent's build wants comes from a recipe that is named."""
     names = {"sqlite3": "sqlite3", "zlib": "zlib", "libprotobuf-c": "protobuf-c", "inih": "libinih",
              "libmnl": "libmnl", "libsocketcan": "libsocketcan",
-             "wolfssl": "wolfssl", "eclipse-paho-mqtt-c": "paho-mqtt-c"}
+             "wolfssl": "wolfssl", "OpenSSL": "openssl", "eclipse-paho-mqtt-c": "paho-mqtt-c"}
     wanted = set()
     for folder in ("", "base", "proto", "agent"):
         text = (ROOT / folder / "CMakeLists.txt").read_text()
         wanted |= set(re.findall(r"pkg_check_modules\(\w+ REQUIRED IMPORTED_TARGET (\S+)\)", text))
-        wanted |= set(re.findall(r"find_package\(([a-z]\S+) REQUIRED", text))
+        wanted |= set(re.findall(r"find_package\(([a-z]\S+|OpenSSL) REQUIRED", text))
     depends = re.search(r'^DEPENDS = "(.*?)"', recipe()[1], re.MULTILINE | re.DOTALL)[1]
     depends = set(depends.replace("\\", " ").split()) - {"protobuf-c-native"}
     assert {names[w] for w in wanted} == depends

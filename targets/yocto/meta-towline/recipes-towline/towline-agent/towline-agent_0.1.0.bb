@@ -14,6 +14,7 @@ DEPENDS = "\
     libinih \
     libmnl \
     libsocketcan \
+    openssl \
     paho-mqtt-c \
     protobuf-c \
     protobuf-c-native \

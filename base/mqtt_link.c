@@ -83,6 +83,9 @@ void mqtt_link_post_opened(struct mqtt_link *k, const struct mqtt_opened *o)
 }
 
 static void post_ended(struct mqtt_link *k, bool tls, const char *fmt, va_list args)
+	printf_like(3, 0);
+
+static void post_ended(struct mqtt_link *k, bool tls, const char *fmt, va_list args)
 {
 	pthread_mutex_lock(&k->lock);
 	k->connected = false;

@@ -40,7 +40,7 @@ class Emulated(demo.Vehicle):
             "agent": {"vehicle": self.id, "device": self.device, "data_dir": "/run/towline",
                       "status_file": "/host/agent.json"},
             "catalog": {"file": self.machine.put(self.catalog)},
-            "mqtt": {"uri": f"mqtt://10.0.2.2:{self.stack.broker_port}"},
+            "mqtt": {"uri": f"mqtt://10.0.2.2:{self.stack.broker_port}", "insecure": True},
             "batch": {"max_age_ms": demo.BATCH_AGE_MS},
             "can can0": {"bitrate": 500000},
             "can can1": {"bitrate": 500000},

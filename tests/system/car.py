@@ -171,8 +171,8 @@ class Car:
             "agent": {"vehicle": VEHICLE, "device": DEVICE, "data_dir": "/run/test/data",
                       "status_file": f"{self.guest_folder}/{name}.json"},
             "catalog": {"file": self.put(self.catalog)},
-            "mqtt": {"uri": f"mqtt://{HOST}:{self.stack.broker_port}", "backoff_min_ms": 100,
-                     "backoff_max_ms": 1000},
+            "mqtt": {"uri": f"mqtt://{HOST}:{self.stack.broker_port}", "insecure": True,
+                     "backoff_min_ms": 100, "backoff_max_ms": 1000},
             "batch": {"max_age_ms": 500},
             **{f"source {s}": {"type": "socketcan", "interface": s, **keys}
                for s, keys in sources.items()},

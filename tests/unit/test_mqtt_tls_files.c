@@ -1,5 +1,6 @@
 /* base/mqtt.h: files of TLS that are missing, unfit, or change; [mqtt] of configurations. */
 #include "agent/config/config.h"
+#include "base/mqtt_conf.h"
 #include "base/mqtt_tls.h"
 #include "tests/fakes/certs.h"
 #include "tests/unit/mqtt_fixture.h"
@@ -10,7 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { DAY_S = 86400 };
 
@@ -335,6 +335,37 @@ START_TEST(configured)
 }
 END_TEST
 
+/* An agent starts with a certificate that has ended, for its clock may be wrong; --check-config
+ * says so. */
+START_TEST(configured_dates)
+{
+	struct cert_options o = client;
+	struct error err;
+	struct conf *c;
+	char text[1024];
+
+	o.from_s = -2 * DAY_S;
+	o.until_s = -DAY_S;
+	snprintf(text, sizeof(text),
+		 "[agent]\nvehicle = v\ndevice = d\ndata_dir = /tmp\n[catalog]\nfile = c\n[mqtt]\n"
+		 "uri = mqtts://b\nca = %s\ncertificate = %s\nkey = %s\n[collect all]\nsignals = "
+		 "*\n",
+		 tls.ca, tls.certificate, tls.key);
+	certs_write(certs, "agent.conf", text);
+	for (int i = 0; i < 2; i++) {
+		const char *path = certs_path(certs, "agent.conf");
+
+		ck_assert_int_eq(config_load(&c, path, &err), 0);
+		ck_assert_int_eq(mqtt_conf_check_dates(c, path, &err), i ? -EINVAL : 0);
+		conf_free(c);
+		certs_make(certs, "tcu-1", &o);
+	}
+	ck_assert_msg(strstr(err.text, "agent.conf:10: [mqtt] certificate: ") &&
+			      strstr(err.text, "expired at "),
+		      "%s", err.text);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *files = tcase_create("files"), *running = tcase_create("running");
@@ -354,6 +385,7 @@ int main(void)
 	tcase_add_test(files, dates);
 	tcase_add_test(files, options_refused);
 	tcase_add_test(files, configured);
+	tcase_add_test(files, configured_dates);
 	tcase_add_test(running, changed);
 	tcase_add_test(running, gone_and_back);
 	return suite_run("mqtt_tls_files", all, array_len(all));

@@ -86,9 +86,11 @@ class Answer:
 
 
 class Stack:
-    """One broker and one relay, started on demand, and any number of vehicles."""
+    """One broker and one relay, started on demand, and any number of vehicles. With tls all of them
+    talk over mutual TLS, with certificates of a hierarchy made for this stack; the openssl program
+    makes the keys of devices."""
 
-    def __init__(self, bin_dir, folder=None):
+    def __init__(self, bin_dir, folder=None, tls=False):
         self.bin = pathlib.Path(bin_dir).resolve()
         self.own_folder = folder is None
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="towline-"))
@@ -97,6 +99,41 @@ class Stack:
         self.broker_port = free_port()
         self.broker = None
         self.relay = None
+        self.tls = tls
+        if tls:
+            self.towline("ca", "init", self.folder / "ca")
+
+    # ---- certificates ----
+
+    def server_certificate(self, name, *sans):
+        """Makes NAME.crt, with its chain, and NAME.key in the stack's folder."""
+        self.towline("ca", "server", self.folder / "ca", "--out", self.folder / name,
+                     *[a for san in sans for a in ("--san", san)])
+
+    def service_certificate(self, name, *options):
+        self.towline("ca", "service", self.folder / "ca", "--name", name,
+                     "--out", self.folder / name, *options)
+
+    def device_certificate(self, device, *options):
+        """The key is kept, when there is one."""
+        key, csr, crt = (self.folder / f"{device}.{end}" for end in ("key", "csr", "crt"))
+        if not key.exists():
+            run_openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256",
+                        "-out", key)
+        run_openssl("req", "-new", "-key", key, "-subj", f"/CN={device}", "-out", csr)
+        self.towline("ca", "device", self.folder / "ca", "--csr", csr, "--device", device,
+                     "--out", crt, *options)
+
+    def mqtt_keys(self, name):
+        """[mqtt] of a client whose certificate has this name."""
+        keys = {"uri": f"mqtt://127.0.0.1:{self.broker_port}", "backoff_min_ms": 100,
+                "backoff_max_ms": 1000}
+        if self.tls:
+            keys |= {"uri": f"mqtts://127.0.0.1:{self.broker_port}",
+                     "ca": self.folder / "ca" / "ca-bundle.pem",
+                     "certificate": self.folder / f"{name}.crt",
+                     "key": self.folder / f"{name}.key"}
+        return keys
 
     # ---- life ----
 
@@ -128,6 +165,13 @@ class Stack:
 
     def start_broker(self, extra=""):
         conf = self.folder / "mosquitto.conf"
+        if self.tls:
+            self.server_certificate("broker", "127.0.0.1", "localhost")
+            # As root Mosquitto reads its key before, and its CAs after it has become another user.
+            extra = ("user root\nrequire_certificate true\nuse_identity_as_username true\n"
+                     f"cafile {self.folder}/ca/device-chain.pem\n"
+                     f"certfile {self.folder}/broker.crt\n"
+                     f"keyfile {self.folder}/broker.key\n" + extra)
         conf.write_text(f"listener {self.broker_port} 127.0.0.1\n"
                         "allow_anonymous true\n"
                         "persistence false\n"
@@ -149,8 +193,7 @@ class Stack:
     def relay_conf(self, **sections):
         values = {
             "relay": {"data_dir": self.folder / "relay"},
-            "mqtt": {"uri": f"mqtt://127.0.0.1:{self.broker_port}", "backoff_min_ms": 100,
-                     "backoff_max_ms": 1000},
+            "mqtt": self.mqtt_keys("relay"),
             "http": {"listen": "127.0.0.1", "port": 0},
         }
         for section, keys in sections.items():
@@ -159,6 +202,8 @@ class Stack:
         return write_ini(self.folder / "relay.conf", values)
 
     def start_relay(self, wait_broker=True, **sections):
+        if self.tls and not (self.folder / "relay.crt").exists():
+            self.service_certificate("relay")
         conf = self.relay_conf(**sections)
         port_file = self.folder / "relay" / "http.port"
         port_file.unlink(missing_ok=True)
@@ -224,13 +269,14 @@ class Stack:
                       "data_dir": self.folder / f"agent-{device}",
                       "status_file": self.folder / f"agent-{device}.json"},
             "catalog": {"file": catalog},
-            "mqtt": {"uri": f"mqtt://127.0.0.1:{self.broker_port}", "backoff_min_ms": 100,
-                     "backoff_max_ms": 1000},
+            "mqtt": self.mqtt_keys(device),
             "source bus": source,
             "collect all": collect or {"signals": "*", "mode": "every"},
         }
         for section, keys in sections.items():
             values.setdefault(section, {}).update(keys)
+        if self.tls and not (self.folder / f"{device}.crt").exists():
+            self.device_certificate(device)
         (self.folder / f"agent-{device}").mkdir(exist_ok=True)
         return write_ini(self.folder / f"agent-{device}.conf", values)
 
@@ -241,6 +287,13 @@ class Stack:
     def agent_status(self, device):
         path = self.folder / f"agent-{device}.json"
         return json.loads(path.read_text()) if path.exists() else {}
+
+
+def run_openssl(*argv):
+    r = subprocess.run(["openssl", *map(str, argv)], stdin=subprocess.DEVNULL, capture_output=True,
+                       text=True)
+    if r.returncode != 0:
+        raise StackError(f"openssl {' '.join(map(str, argv))}: exit {r.returncode}\n{r.stderr}")
 
 
 def write_ini(path, sections):

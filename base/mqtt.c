@@ -380,17 +380,6 @@ static void on_certificate(void *ctx, enum mqtt_certificate what, const char *te
 		m->handlers->certificate(m->ctx, what, text);
 }
 
-const char *mqtt_certificate_event(enum mqtt_certificate what)
-{
-	static const char *const names[] = {
-		[MQTT_CERTIFICATE_CHANGED] = "certificate_changed",
-		[MQTT_CERTIFICATE_DATES] = "certificate_dates",
-		[MQTT_CERTIFICATE_UNUSABLE] = "certificate_unusable",
-	};
-
-	return names[what];
-}
-
 static int new_link(struct mqtt *m, const struct mqtt_options *opt)
 {
 	struct mqtt_uri uri;

@@ -2,6 +2,18 @@
 
 #include <time.h>
 
+/* Here, and not with the rest of base/mqtt.h, for who stands in for that in a test. */
+const char *mqtt_certificate_event(enum mqtt_certificate what)
+{
+	static const char *const names[] = {
+		[MQTT_CERTIFICATE_CHANGED] = "certificate_changed",
+		[MQTT_CERTIFICATE_DATES] = "certificate_dates",
+		[MQTT_CERTIFICATE_UNUSABLE] = "certificate_unusable",
+	};
+
+	return names[what];
+}
+
 /* The clock that OpenSSL holds certificates against, too. */
 static int64_t now_s(void)
 {

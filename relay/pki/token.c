@@ -90,6 +90,17 @@ static int check_module(const char *module, struct error *err)
 	return r;
 }
 
+/* For messages. libp11 takes attributes of the query in the path, too. */
+static void hide_pin(char *uri)
+{
+	char *pin;
+
+	uri[strcspn(uri, "?")] = '\0';
+	pin = strcasestr(uri, "pin-");
+	if (pin)
+		*pin = '\0';
+}
+
 /* The engine stays open for the life of the process, as keys work only while it is. */
 int pki_token_key(EVP_PKEY **ret, const char *uri, struct error *err)
 {
@@ -112,11 +123,12 @@ int pki_token_key(EVP_PKEY **ret, const char *uri, struct error *err)
 	/* Not written to, for all its type. Nobody is asked for a PIN. */
 	key = ENGINE_load_private_key(e, rest, (UI_METHOD *)(uintptr_t)UI_null(), NULL);
 	ENGINE_free(e);
-	rest[strcspn(rest, "?")] = '\0'; /* there may be a PIN in it: not told */
-	if (!key)
+	if (!key) {
+		hide_pin(rest);
 		return pki_fail(err, -ENOKEY,
 				"%.120s: no such key, a PIN that is missing or wrong, or no module",
 				rest);
+	}
 	*ret = key;
 	return 0;
 }

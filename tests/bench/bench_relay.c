@@ -181,8 +181,11 @@ static void on_subscribed(void *ctx, const char *filter, int reason)
 	((struct bench *)ctx)->subscribed = true;
 }
 
-static const struct mqtt_handlers handlers = {on_connected, on_disconnected, on_message,
-					      on_published, on_subscribed};
+static const struct mqtt_handlers handlers = {.connected = on_connected,
+					      .disconnected = on_disconnected,
+					      .message = on_message,
+					      .published = on_published,
+					      .subscribed = on_subscribed};
 
 static struct mqtt_options options(const char *uri, const char *id)
 {

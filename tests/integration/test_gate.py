@@ -7,10 +7,10 @@ import subprocess
 import time
 
 import pytest
-from conftest import VEHICLE
-from helpers import sanitized
+from conftest import DEVICE, DRIVE_DBC, VEHICLE, decoded, drive_conf
+from helpers import assert_all_stored, drain, sanitized
 from mqtt5 import Client
-from stack import StackError, free_port, wait_for
+from stack import Stack, StackError, wait_for
 
 OK, QOS_1, NOT_AUTHORIZED, KICKED = 0, 1, 0x87, 0x98
 NO_SUBSCRIBER = 0x10
@@ -78,11 +78,26 @@ def pki(tmp_path_factory):
     return pki
 
 
+class TowlineCa:
+    """The same of a stack's own hierarchy, made by towline ca."""
+
+    NAMES = {"clients.pem": "ca/device-chain.pem", "server-chain.pem": "broker.crt",
+             "server.key": "broker.key", "device-ca.crt": "ca/device-ca.crt",
+             "service-ca.crt": "ca/service-ca.crt"}
+
+    def __init__(self, stack):
+        self.folder = stack.folder
+        stack.server_certificate("broker", "127.0.0.1", "localhost")
+
+    def path(self, name):
+        return self.folder / self.NAMES[name]
+
+
 class Gate:
     """A broker with the gate, and what it says."""
 
     def __init__(self, stack, pki, members=None, broker="", gate="", start=True):
-        self.stack, self.pki, self.port = stack, pki, free_port()
+        self.stack, self.pki, self.port = stack, pki, stack.broker_port
         self.metrics = stack.folder / "gate.prom"
         self.devices = stack.folder / "devices"
         self.state = stack.folder / "devices.state"
@@ -148,8 +163,9 @@ class Gate:
 
     def assert_refused(self, reason, says="", n=1):
         """A line in the log, and the counter."""
-        lines = [s for s in self.log().splitlines() if f"refused reason={reason} " in s and says in s]
-        assert lines, f"no refusal of {reason} with {says}:\n{self.broker.log_tail()}"
+        wait_for(f"a refusal of {reason} with {says}", lambda: any(
+            f"refused reason={reason} " in s and says in s for s in self.log().splitlines()),
+            process=self.broker)
         wait_for(f"the counter of {reason}", lambda: self.metric(
             f'towline_gate_refused_total{{reason="{reason}"}}') >= n, 5)
 
@@ -261,6 +277,25 @@ def test_mqtt_3_cannot_be_told_of_refusals(gate):
     gate.assert_refused("protocol", "name=tcu-1")
 
 
+def test_agent_and_relay_with_certificates_of_towline_ca(bin_dir, tmp_path, drive_log):
+    """A suspended device loses nothing: all of it comes when it is let in again."""
+    with Stack(bin_dir, tmp_path, tls=True) as stack:
+        members = ["service relay relay", f"device {DEVICE} {VEHICLE} suspended"]
+        gate = Gate(stack, TowlineCa(stack), members)
+        stack.start_relay(mqtt={"client_id": "relay"})
+        stack.catalog = stack.build_catalog("drive", DRIVE_DBC)
+        stack.add_vehicle(VEHICLE, DEVICE, stack.catalog)
+        agent = stack.start_agent(drive_conf(stack, drive_log))
+        gate.assert_refused("suspended", f"name={DEVICE}", 2)
+        gate.write(members + [f"device {DEVICE} {VEHICLE} active"])
+        expected = decoded(stack, drive_log)
+        status = drain(stack, agent)
+        assert status["samples_accepted"] == status["samples_acked"] == sum(map(len, expected.values()))
+        assert_all_stored(stack, expected)
+        refused = set(re.findall(r"refused reason=(\w+)", gate.log()))
+        assert refused == {"suspended"}
+
+
 # ---- what they may do ----
 
 ANOTHERS = [
@@ -358,7 +393,7 @@ def test_kicked_within_a_second(gate, change, reason):
         gate.write(without(MEMBERS, "tcu-1") + change)
         changed = time.monotonic()
         assert c.wait_end(5) == KICKED
-        assert time.monotonic() - changed < 1
+        assert time.monotonic() - changed < (3 if sanitized(gate.plugin) else 1)
         assert other.publish(f"tl/1/up/0/{OTHER_VEHICLE}/tcu-2/bulk") == NO_SUBSCRIBER
     assert f"kicked name=d:tcu-1 reason={reason}" in gate.log()
     with gate.client("tcu-1") as c:

@@ -50,17 +50,6 @@ static void put_serial(struct buf *out, X509 *cert)
 
 /* ---- validity ---- */
 
-/* Seconds since 1970: years up to 9999 are too much for nanoseconds. */
-static int to_seconds(const ASN1_TIME *t, int64_t *ret)
-{
-	struct tm tm;
-
-	if (ASN1_TIME_to_tm(t, &tm) != 1)
-		return -EINVAL;
-	*ret = (int64_t)timegm(&tm);
-	return 0;
-}
-
 static void put_time(struct buf *out, const char *label, const ASN1_TIME *t)
 {
 	struct tm tm;
@@ -79,8 +68,8 @@ static void put_validity(struct buf *out, X509 *cert, struct wall_time now)
 
 	put_time(out, "not before:", X509_get0_notBefore(cert));
 	put_time(out, "not after:", X509_get0_notAfter(cert));
-	if (to_seconds(X509_get0_notBefore(cert), &from) < 0 ||
-	    to_seconds(X509_get0_notAfter(cert), &to) < 0)
+	if (pki_time_get(X509_get0_notBefore(cert), &from) < 0 ||
+	    pki_time_get(X509_get0_notAfter(cert), &to) < 0)
 		(void)buf_printf(out, "%-14sUNKNOWN, its times cannot be read\n", "validity:");
 	else if (s < from)
 		(void)buf_printf(out, "%-14sNOT YET VALID, for %lld days more\n",

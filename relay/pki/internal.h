@@ -37,6 +37,10 @@ static inline void certs_free_p(STACK_OF(X509) * *p)
  * code. */
 int pki_fail(struct error *err, int code, const char *fmt, ...) printf_like(3, 4);
 
+/* Seconds since 1970 of a time. 0 or -EINVAL. */
+int pki_time_get(const ASN1_TIME *t, int64_t *ret_s) must_check;
+bool pki_time_set(ASN1_TIME *t, int64_t s) must_check; /* years 0 to 9999 */
+
 /* The key that a pkcs11: URI names. */
 int pki_token_key(EVP_PKEY **ret, const char *uri, struct error *err) must_check;
 

@@ -174,7 +174,7 @@ static int put_subject(X509 *cert, const struct pki_wanted *w, struct error *err
 static int check_issuer(const struct pki_ca *by, const struct pki_wanted *w, struct error *err)
 {
 	const struct profile *p = &profiles[w->profile];
-	time_t now = (time_t)(w->now.ns / NS_PER_S);
+	int64_t now = w->now.ns / NS_PER_S, from, to;
 	uint32_t usages;
 
 	if (!by)
@@ -190,9 +190,12 @@ static int check_issuer(const struct pki_ca *by, const struct pki_wanted *w, str
 				p->name);
 	if (makes_ca(w->profile) && X509_get_pathlen(by->cert) == 0)
 		return pki_fail(err, -EPERM, "this CA may not issue a CA: path length 0");
-	if (ASN1_TIME_cmp_time_t(X509_get0_notAfter(by->cert), now) < 0)
+	if (pki_time_get(X509_get0_notBefore(by->cert), &from) < 0 ||
+	    pki_time_get(X509_get0_notAfter(by->cert), &to) < 0)
+		return pki_fail(err, -EPERM, "the CA's certificate has times that are none");
+	if (to < now)
 		return pki_fail(err, -EKEYEXPIRED, "the CA's certificate has expired");
-	if (ASN1_TIME_cmp_time_t(X509_get0_notBefore(by->cert), now) > 0)
+	if (from > now)
 		return pki_fail(err, -EKEYEXPIRED, "the CA's certificate is not yet valid");
 	return 0;
 }
@@ -213,14 +216,12 @@ static bool put_serial(X509 *cert)
 static bool put_validity(X509 *cert, const struct pki_ca *by, const struct pki_wanted *w)
 {
 	int64_t days = w->days ? w->days : profiles[w->profile].days;
-	time_t now = (time_t)(w->now.ns / NS_PER_S);
-	time_t end = (time_t)(now + days * DAY_S);
+	int64_t now = w->now.ns / NS_PER_S, end = now + days * DAY_S, last = end;
 
-	if (!ASN1_TIME_adj(X509_getm_notBefore(cert), now, 0, -BACKDATED_S))
+	if (by && pki_time_get(X509_get0_notAfter(by->cert), &last) < 0)
 		return false;
-	if (by && ASN1_TIME_cmp_time_t(X509_get0_notAfter(by->cert), end) < 0)
-		return X509_set1_notAfter(cert, X509_get0_notAfter(by->cert)) == 1;
-	return ASN1_TIME_set(X509_getm_notAfter(cert), end) != NULL;
+	return pki_time_set(X509_getm_notBefore(cert), now - BACKDATED_S) &&
+	       pki_time_set(X509_getm_notAfter(cert), end < last ? end : last);
 }
 
 static bool put_extension(X509 *cert, X509 *issuer, int nid, const char *value)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 char pki_dir[40];
@@ -132,12 +133,28 @@ X509 *pki_forge(enum pki_profile by, EVP_PKEY **ret_key, bool ca, const char *ex
 	return cert;
 }
 
+/* OpenSSL's time_t is a long: 32 bits in Debian 12's on 32-bit ARM, where ours has 64. */
+static void set_time(X509_STORE_CTX *ctx, int64_t s)
+{
+	void (*set)(X509_STORE_CTX *, unsigned long, long) = (void (*)(
+		X509_STORE_CTX *, unsigned long, long))(void (*)(void))X509_STORE_CTX_set_time;
+
+	set(ctx, 0, (long)s);
+}
+
+int64_t pki_seconds(const ASN1_TIME *t)
+{
+	struct tm tm;
+
+	ck_assert_int_eq(ASN1_TIME_to_tm(t, &tm), 1);
+	return (int64_t)timegm(&tm);
+}
+
 int pki_verify(X509 *cert, X509 *extra, int purpose, int days)
 {
 	STACK_OF(X509) *known = sk_X509_new_null();
 	X509_STORE *trusted = X509_STORE_new();
 	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-	time_t at = (time_t)(pki_now.ns / NS_PER_S + (int64_t)days * PKI_DAY_S);
 	int r;
 
 	X509_STORE_add_cert(trusted, pki_cas[PKI_ROOT]->cert);
@@ -147,7 +164,7 @@ int pki_verify(X509 *cert, X509 *extra, int purpose, int days)
 		sk_X509_push(known, extra);
 	ck_assert_int_eq(X509_STORE_CTX_init(ctx, trusted, cert, known), 1);
 	X509_STORE_CTX_set_purpose(ctx, purpose);
-	X509_STORE_CTX_set_time(ctx, 0, at);
+	set_time(ctx, pki_now.ns / NS_PER_S + (int64_t)days * PKI_DAY_S);
 	X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_X509_STRICT);
 	r = X509_verify_cert(ctx) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(ctx);
 	X509_STORE_CTX_free(ctx);

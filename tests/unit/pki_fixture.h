@@ -31,6 +31,8 @@ X509 *pki_forge(enum pki_profile by, EVP_PKEY **ret_key, bool ca, const char *ex
  * pki_now. */
 int pki_verify(X509 *cert, X509 *extra, int purpose, int days);
 
+int64_t pki_seconds(const ASN1_TIME *t); /* since 1970 */
+
 /* A request for these common names (NULL-terminated), signed by signer with md (NULL: the key's
  * own). extensions: it asks for CA:TRUE and other names. */
 X509_REQ *pki_make_csr(EVP_PKEY *key, EVP_PKEY *signer, const char *const *names, const EVP_MD *md,

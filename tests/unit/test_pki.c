@@ -219,11 +219,12 @@ END_TEST
 START_TEST(lives)
 {
 	X509 *cert = issue(PKI_DEVICE_CA, device);
-	time_t now = (time_t)(pki_now.ns / NS_PER_S);
+	int64_t now = pki_now.ns / NS_PER_S;
 
-	ck_assert_int_eq(ASN1_TIME_cmp_time_t(X509_get0_notBefore(cert), now - 300), 0);
-	ck_assert_int_eq(
-		ASN1_TIME_cmp_time_t(X509_get0_notAfter(cert), now + (time_t)90 * PKI_DAY_S), 0);
+	ck_assert_int_eq(pki_seconds(X509_get0_notBefore(cert)), now - 300);
+	ck_assert_int_eq(pki_seconds(X509_get0_notAfter(cert)), now + 90 * PKI_DAY_S);
+	now += (int64_t)7305 * PKI_DAY_S; /* beyond 2038 */
+	ck_assert_int_eq(pki_seconds(X509_get0_notAfter(pki_cas[PKI_ROOT]->cert)), now);
 	ck_assert_int_eq(pki_verify(cert, NULL, X509_PURPOSE_SSL_CLIENT, 89), X509_V_OK);
 	ck_assert_int_eq(pki_verify(cert, NULL, X509_PURPOSE_SSL_CLIENT, 91),
 			 X509_V_ERR_CERT_HAS_EXPIRED);

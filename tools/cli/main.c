@@ -7,10 +7,7 @@
 
 static const struct cli_command *const commands[] = {
 	&cmd_vehicle, &cmd_state,   &cmd_history,    &cmd_tail, &cmd_delivery,
-	&cmd_decode,  &cmd_catalog, &cmd_dictionary, &cmd_can,
-#ifdef TOWLINE_PKI
-	&cmd_ca,
-#endif
+	&cmd_decode,  &cmd_catalog, &cmd_dictionary, &cmd_can,	&cmd_ca,
 };
 
 /* Messages quote arguments, files and answers: none of them may steer the terminal. */

@@ -24,7 +24,12 @@ static pthread_once_t paho_anchor_once = PTHREAD_ONCE_INIT;
 static void paho_anchor_create(void)
 {
 	MQTTAsync_createOptions opt = MQTTAsync_createOptions_initializer5;
+	MQTTAsync_init_options init = MQTTAsync_init_options_initializer;
 
+	/* OpenSSL readies what it needs when it needs it: all of it takes memory, also of who uses
+	 * no TLS. */
+	init.do_openssl_init = 0;
+	MQTTAsync_global_init(&init);
 	/* Without it everything works, only slower. */
 	if (MQTTAsync_createWithOptions(&paho_anchor, "tcp://127.0.0.1:1", "anchor",
 					MQTTCLIENT_PERSISTENCE_NONE, NULL, &opt) != 0)

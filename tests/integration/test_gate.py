@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import ssl
 import subprocess
 import time
@@ -444,6 +445,26 @@ def test_a_cold_start_with_a_file_that_is_gone(gate):
         assert c.publish(f"{UP}/bulk") == NO_SUBSCRIBER
     with gate.client("tcu-bad") as c:
         assert c.connect("tcu-bad") == NOT_AUTHORIZED
+
+
+def test_another_ca_at_sighup(stack, pki):
+    ca = stack.folder / "device-ca.crt"
+    ca.write_text(pki.path("device-ca.crt").read_text())
+    gate = Gate(stack, pki, gate=f"plugin_opt_device_ca {ca}")
+    ca.write_text("no certificate")
+    gate.broker.send_signal(signal.SIGHUP)
+    wait_for("the complaint", lambda: "reload_failed" in gate.log(), process=gate.broker)
+    gate.admitted("tcu-1").sock.close()
+    ca.write_text(pki.path("stranger.crt").read_text() + pki.path("device-ca.crt").read_text())
+    gate.broker.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    gate.admitted("tcu-1").sock.close()
+    ca.write_text(pki.path("stranger.crt").read_text())
+    gate.broker.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    with gate.client("tcu-1") as c:
+        assert c.connect("tcu-1") == NOT_AUTHORIZED
+    gate.assert_refused("issuer", "name=tcu-1")
 
 
 # ---- presence and sessions ----

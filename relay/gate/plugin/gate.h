@@ -11,7 +11,7 @@
 #include <mosquitto_plugin.h>
 #include <sys/stat.h>
 
-enum { CHECK_MS = 250, SWEEP_PER_TICK = 100 };
+enum { CHECK_MS = 100, SWEEP_PER_TICK = 100 };
 
 /* What tells one content of a file from another. */
 struct file_mark {
